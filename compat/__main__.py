@@ -1,0 +1,44 @@
+"""The command line: `python -m compat`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+
+from .errors import CompatError
+from .status import as_json, as_table, status
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command. Returns the exit status: 0, or 2 where what was asked for cannot be had."""
+    parser = argparse.ArgumentParser(prog="python -m compat", description="What compat does on this torch.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    shown = commands.add_parser("status", help="the mode of every shim on this torch, and why")
+    shown.add_argument("--json", action="store_true", help="the same as JSON, with the evidence")
+    demo = commands.add_parser("demo", help="split a transformer with and without the shim, and compare")
+    demo.add_argument("--layers", type=int, default=28, metavar="N", help="layers of the transformer (default: 28)")
+    options = parser.parse_args(arguments)
+    try:
+        if options.command == "demo":
+            return int(_tool("demo").run(options.layers))
+        rows = status()
+        print(as_json(rows) if options.json else as_table(rows))
+        return 0
+    except (CompatError, ValueError) as error:
+        print(f"compat: {error}", file=sys.stderr)
+        return 2
+
+
+def _tool(name: str):  # type: ignore[no-untyped-def]
+    """A module of `tools`, which a vendored copy does not have."""
+    try:
+        return importlib.import_module(f".tools.{name}", __package__)
+    except ModuleNotFoundError as error:
+        if error.name and error.name.endswith((".tools", f".tools.{name}")):
+            raise CompatError(f"this copy of compat is vendored, without `{name}`") from error
+        raise
+
+
+if __name__ == "__main__":
+    sys.exit(main())

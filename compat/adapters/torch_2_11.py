@@ -1,0 +1,5 @@
+"""torch 2.11."""
+
+TORCH = (2, 11)
+
+lazy_graph_module = "backport"  # pytorch#177907 came in 2.12.0

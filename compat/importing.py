@@ -1,0 +1,113 @@
+"""Act when a torch module is first imported, and again when it is reloaded.
+
+The hook watches the loader that is about to run the module, not the search for it: `importlib.util.find_spec` on a
+target runs nothing and so uses nothing up, and an import that fails leaves everything armed for the next try. Nothing
+is left behind: the loader has its own method back before the module's first line runs, and the finder leaves
+`sys.meta_path` with its last watcher.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+_lock = threading.Lock()
+
+
+class _Watcher:
+    def __init__(self, names: Iterable[str], act: Callable[[], None]) -> None:
+        self.names = frozenset(names)
+        self.act = act
+        self.ready = {name for name in self.names if _complete(name)}
+
+
+class _Finder:
+    """First on `sys.meta_path` while there are watchers; finds nothing itself."""
+
+    def __init__(self) -> None:
+        self.watchers: list[_Watcher] = []
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if not any(name in watcher.names for watcher in self.watchers):
+            return None
+        # Those behind us alone: whoever stands before us has been asked, and may be the same hook of another copy.
+        finders = list(sys.meta_path)
+        for finder in finders[finders.index(self) + 1 :] if self in finders else ():
+            spec = finder.find_spec(name, path, target) if hasattr(finder, "find_spec") else None
+            if spec is not None:
+                self._watch(name, spec.loader)
+                return spec
+        return None
+
+    def _watch(self, name: str, loader: Any) -> None:
+        run = getattr(loader, "exec_module", None)
+        before = getattr(loader, "__dict__", {}).get("exec_module")
+
+        def exec_module(module: ModuleType) -> None:
+            if before is None:
+                del loader.exec_module
+            else:
+                loader.exec_module = before
+            run(module)
+            self.imported(name)
+
+        try:
+            loader.exec_module = exec_module
+        except AttributeError:
+            pass  # a loader that takes no attributes (a frozen or built-in module): torch has none
+
+    def imported(self, name: str) -> None:
+        with _lock:
+            watchers = [watcher for watcher in self.watchers if name in watcher.names]
+            for watcher in watchers:
+                watcher.ready.add(name)
+        for watcher in watchers:
+            if watcher.ready == watcher.names:
+                _run(watcher)
+
+
+_finder = _Finder()
+
+
+def when_imported(names: Iterable[str], act: Callable[[], None]) -> Callable[[], None]:
+    """Calls `act` as soon as all modules in `names` are imported: now, if they are, else in the thread that imports the
+    last of them, before its import statement ends. Calls it again after each reload of one. Returns the way to stop it.
+
+    An exception of `act` is not let into the import: `act` has to keep it where it will be asked for.
+    """
+    watcher = _Watcher(names, act)
+    with _lock:
+        _finder.watchers.append(watcher)
+        if _finder not in sys.meta_path:
+            sys.meta_path.insert(0, _finder)
+    # Once more, now that imports are watched: one may have ended in another thread meanwhile.
+    watcher.ready |= {name for name in watcher.names if _complete(name)}
+    if watcher.ready == watcher.names:
+        _run(watcher)
+
+    def stop() -> None:
+        with _lock:
+            if watcher in _finder.watchers:
+                _finder.watchers.remove(watcher)
+            if not _finder.watchers and _finder in sys.meta_path:
+                sys.meta_path.remove(_finder)
+
+    return stop
+
+
+def _run(watcher: _Watcher) -> None:
+    try:
+        watcher.act()
+    except Exception:  # noqa: BLE001
+        pass
+
+
+def _complete(name: str) -> bool:
+    module = sys.modules.get(name)
+    return module is not None and not getattr(getattr(module, "__spec__", None), "_initializing", False)

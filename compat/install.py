@@ -1,0 +1,94 @@
+"""Process-wide and lasting: `install`, `uninstall`, and the cache key of what is active."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+from . import version
+from .errors import UnsupportedError
+from .importing import when_imported
+from .patch import lock, shared
+from .selection import Selection, Shim, preview, select
+from .shims import all_shims, named
+
+
+class _Installed:
+    """One call of `install` for one shim: armed until the torch modules it needs are there, then in."""
+
+    def __init__(self, shim: Shim, mode: str) -> None:
+        self._shim, self._mode = shim, mode
+        self._undo: Callable[[], None] | None = None
+        self.selection = preview(shim, mode)
+        self._stop = when_imported(shim.modules, self._confirm) if version.root() else lambda: None
+
+    def _confirm(self) -> None:
+        self._take_out()  # a reload made new functions, and what we had put in went with the old ones
+        try:
+            self.selection = select(self._shim, self._mode)
+        except UnsupportedError as error:
+            # Somebody's import of torch is running: not the place to raise. `status` has the reason.
+            self.selection = Selection(self._shim.name, "noop", str(error), ())
+        if self.selection.mode != "noop":
+            self._undo = self._shim.install(self.selection.mode)
+
+    def _take_out(self) -> None:
+        undo, self._undo = self._undo, None
+        if undo is not None:
+            undo()
+
+    def remove(self) -> None:
+        self._stop()
+        self._take_out()
+
+
+_installed: dict[str, list[_Installed]] = shared("installed/1", dict)
+
+
+def install(*names: str, mode: str = "auto") -> None:
+    """Puts shims in for the whole process, until `uninstall` has been called as often.
+
+    names: shims by name; none: every shim of kind "fix". mode: as for the shims' context managers.
+    Torch need not be imported yet: a shim acts as soon as the torch modules that it needs are. All the named shims go in
+    or none. Raises ValueError for an unknown name or word, UnsupportedError for a mode that this torch cannot have.
+    """
+    shims = named(names) if names else _fixes()
+    done: list[tuple[str, _Installed]] = []
+    try:
+        for shim in shims:
+            done.append((shim.name, _Installed(shim, mode)))
+    except BaseException:
+        for _, made in reversed(done):
+            made.remove()
+        raise
+    with lock:
+        for name, made in done:
+            _installed.setdefault(name, []).append(made)
+
+
+def uninstall(*names: str) -> None:
+    """Takes back one `install` of each named shim (none: of every shim of kind "fix"); the last one out leaves torch as it
+    was. A shim that is not installed is passed over. Raises ValueError for an unknown name."""
+    for shim in named(names) if names else _fixes():
+        with lock:
+            entries = _installed.get(shim.name, [])
+            last = entries.pop() if entries else None
+        if last is not None:
+            last.remove()
+
+
+def installed(shim: Shim) -> Selection | None:
+    """What the latest `install` of this shim got; None where it is not installed."""
+    entries = _installed.get(shim.name)
+    return entries[-1].selection if entries else None
+
+
+def cache_key() -> str:
+    """A digest of the active shims that change generated code, for an engine to mix into keys of caches of its own; ""
+    where none is active."""
+    parts = [f"{shim.name}/{shim.revision}" for shim in all_shims() if shim.changes_codegen and shim.active()]
+    return hashlib.sha256(" ".join(sorted(parts)).encode()).hexdigest()[:16] if parts else ""
+
+
+def _fixes() -> tuple[Shim, ...]:
+    return tuple(shim for shim in all_shims() if shim.kind == "fix")

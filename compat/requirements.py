@@ -1,0 +1,109 @@
+"""Requirements: facts about torch's private API, written as data, so that code, status and tools can all read them.
+
+A requirement judges a `Found`, the record of what stands under one name. Who made the record, and from what, is
+`probe`'s business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import CodeType
+from typing import NamedTuple, Protocol
+
+from .bytecode import redirect_calls
+
+
+class Parameter(NamedTuple):
+    name: str
+    kind: str  # "positional", "keyword" (keyword only), "rest" (*args, **kwargs)
+    required: bool
+
+
+class Found(NamedTuple):
+    """What stands under a name: a `function` (plain, its body can be exchanged in place), a `wrapper` (a function
+    behind a decorator; parameters and code are those of the function inside), a `class`, or any other `value`."""
+
+    kind: str
+    parameters: tuple[Parameter, ...] = ()
+    code: CodeType | None = None
+
+
+class Requirement(Protocol):
+    @property
+    def target(self) -> str:
+        """`module:qualified.name` of what is asked about."""
+
+    def objection(self, found: Found) -> str | None:
+        """What is wrong with what was found, in words; None where the requirement holds."""
+
+    def __str__(self) -> str: ...
+
+
+class Symbol(NamedTuple):
+    """The name exists, and is of this kind (see `Found`) if one is given."""
+
+    target: str
+    kind: str | None = None
+
+    def objection(self, found: Found) -> str | None:
+        return None if self.kind in (None, found.kind) else f"it is a {found.kind}"
+
+    def __str__(self) -> str:
+        return f"{self.target} is a {self.kind}" if self.kind else f"{self.target} exists"
+
+
+class Parameters(NamedTuple):
+    """The function can be called with exactly these positional parameters; whatever else it takes is optional."""
+
+    target: str
+    names: tuple[str, ...]
+
+    def objection(self, found: Found) -> str | None:
+        if found.kind not in ("function", "wrapper"):
+            return f"it is a {found.kind}"
+        positional = [p.name for p in found.parameters if p.kind == "positional"]
+        others = [p.name for p in found.parameters if p.required and p.name not in self.names]
+        if tuple(positional[: len(self.names)]) == self.names and not others:
+            return None
+        return f"it takes ({', '.join(p.name for p in found.parameters)})"
+
+    def __str__(self) -> str:
+        return f"{self.target} takes ({', '.join(self.names)})"
+
+
+class Refers(NamedTuple):
+    """The function's body, or a function nested in it, refers to this name (a global, an attribute or an import)."""
+
+    target: str
+    name: str
+
+    def objection(self, found: Found) -> str | None:
+        if found.code is None:
+            return f"it is a {found.kind}"
+        return None if any(self.name in code.co_names for code in _nested(found.code)) else "its body does not"
+
+    def __str__(self) -> str:
+        return f"{self.target} refers to {self.name}"
+
+
+class Calls(NamedTuple):
+    """The function's own body calls `….owner.name(...)`, in a form that `redirect_calls` can redirect."""
+
+    target: str
+    owner: str
+    name: str
+
+    def objection(self, found: Found) -> str | None:
+        if found.code is None:
+            return f"it is a {found.kind}"
+        return None if redirect_calls(found.code, (self.owner, self.name), ("_", "_")) else "its body does not"
+
+    def __str__(self) -> str:
+        return f"{self.target} calls {self.owner}.{self.name}"
+
+
+def _nested(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for const in code.co_consts:
+        if isinstance(const, CodeType):
+            yield from _nested(const)

@@ -1,0 +1,147 @@
+"""Which mode a shim gets: the words say what was asked for, the version proposes, the requirements decide."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import NamedTuple
+
+from . import version
+from .adapters import adapter_for
+from .errors import UnsupportedError
+from .probe import Answer, Live, Reader, Source, answer
+from .requirements import Requirement
+
+MODES = ("auto", "native", "backport", "noop")
+SWITCH = "TORCH_COMPAT"  # takes "auto" and "noop" alone: what a mode means depends on the shim
+
+
+def variable(name: str) -> str:
+    """The environment variable of the shim called `name`."""
+    return f"{SWITCH}_{name.upper()}"
+
+
+class Shim(NamedTuple):
+    """One behaviour under one name. Its file in `shims/` tells the rest of its story."""
+
+    name: str
+    kind: str  # "fix", "speed" or "policy"
+    upstream: str  # where the behaviour, or the defect, is on record
+    changes_codegen: bool  # if so, it has a part in the cache key while it is active
+    revision: int  # of our implementation; goes up when patched torch behaves otherwise than before
+    native: tuple[Requirement, ...]
+    backport: tuple[Requirement, ...]
+    install: Callable[[str], Callable[[], None]]  # puts it in, process-wide, in this mode; gives back the way out
+    active: Callable[[], bool]
+
+    @property
+    def variable(self) -> str:
+        return variable(self.name)
+
+    @property
+    def modules(self) -> frozenset[str]:
+        """The torch modules that have to be there before the shim can act."""
+        return frozenset(r.target.partition(":")[0] for r in (*self.native, *self.backport))
+
+
+class Selection(NamedTuple):
+    shim: str
+    mode: str
+    reason: str
+    evidence: tuple[Answer, ...]
+
+
+# Every use of a shim looks at two variables. os.environ takes 0.7 us a look, because it decodes; the dictionary behind it
+# takes 0.03 us. What is read there is only compared with what was read before. A Python without it goes the long way.
+_behind = getattr(os.environ, "_data", None)
+_look, _key = (_behind.get, os.environ.encodekey) if isinstance(_behind, dict) else (os.environ.get, str)
+_SWITCH_KEY = _key(SWITCH)
+_own_keys: dict[str, object] = {}
+_selected: dict[tuple[str, str, object, object], Selection] = {}
+
+
+def select(shim: Shim, mode: str = "auto") -> Selection:
+    """The mode for the torch of this process, importing what the shim needs of it. Raises ValueError for a word that
+    is no mode, and UnsupportedError where a mode was asked for by name that this torch cannot have."""
+    name = shim.name
+    own = _own_keys.get(name) or _own_keys.setdefault(name, _key(shim.variable))
+    key = (name, mode, _look(_SWITCH_KEY), _look(own))
+    selection = _selected.get(key)
+    if selection is None:
+        asked, why = asked_for(shim, mode)
+        selection = decide(shim, asked, why, version.text(), Live() if version.root() else None)
+        _selected[key] = selection
+    return selection
+
+
+def preview(shim: Shim, mode: str = "auto") -> Selection:
+    """As `select`, but imports nothing: torch modules that are not there yet are judged by their source."""
+    asked, why = asked_for(shim, mode)
+    root = version.root()
+    if root is None or loaded(shim):
+        return select(shim, mode)
+    return decide(shim, asked, why, version.text(), Source.installed(root))
+
+
+def loaded(shim: Shim) -> bool:
+    return all(name in sys.modules for name in shim.modules)
+
+
+def asked_for(shim: Shim, mode: str) -> tuple[str, str]:
+    """The mode that is asked for, and by whom. An explicit word beats the environment, but for `noop` there."""
+    _check(mode, MODES, "mode")
+    switch, own = os.environ.get(SWITCH) or "auto", os.environ.get(shim.variable) or "auto"
+    _check(switch, ("auto", "noop"), SWITCH)
+    _check(own, MODES, shim.variable)
+    if switch == "noop":
+        return "noop", f"{SWITCH}=noop is set"
+    if own == "noop" or (mode == "auto" and own != "auto"):
+        return own, f"{shim.variable}={own} is set"
+    return mode, f"mode={mode!r} was asked for"
+
+
+def decide(shim: Shim, asked: str, why: str, torch: str | None, reader: Reader | None) -> Selection:
+    """The selection for the torch that calls itself `torch` and that `reader` reads (None: there is no torch)."""
+    if asked == "noop":
+        return Selection(shim.name, "noop", why, ())
+    if reader is None:
+        if asked == "auto":
+            return Selection(shim.name, "noop", "torch is not installed", ())
+        raise UnsupportedError(f"{shim.name}: {why}, but torch is not installed")
+    expected = getattr(adapter_for(version.parse(torch)), shim.name)
+    evidence: tuple[Answer, ...] = ()
+    failures = {}
+    for mode in ("native", "backport") if asked == "auto" else (asked,):
+        answers = tuple(answer(requirement, reader) for requirement in getattr(shim, mode))
+        evidence += tuple(a for a in answers if a not in evidence)
+        failed = next((a for a in answers if not a.holds), None)
+        if failed is None and (mode == "native" or asked == mode or expected != "noop"):
+            return Selection(shim.name, mode, _reason(mode, asked, expected, why, torch, answers[-1]), evidence)
+        failures[mode] = failed
+    if asked != "auto":
+        failed = failures[asked]
+        raise UnsupportedError(
+            f"{shim.name}: {why}, but torch {torch} cannot have it: not so that {failed.requirement}; {failed.found}"
+        )
+    failed = failures["backport"]
+    if failed is None:
+        reason = f"torch {torch} lacks it and is no torch that gets the backport unasked; mode='backport' works here"
+    else:
+        native = failures["native"]
+        reason = f"torch {torch}: not native, for it is not so that {native.requirement} ({native.found})"
+        if failed.requirement != native.requirement:
+            reason += f"; no backport, for it is not so that {failed.requirement} ({failed.found})"
+    return Selection(shim.name, "noop", reason, evidence)
+
+
+def _reason(mode: str, asked: str, expected: str, why: str, torch: str | None, deciding: Answer) -> str:
+    what = f"torch {torch} has it" if mode == "native" else f"torch {torch} lacks it and a backport fits"
+    by = f", and {why}" if asked != "auto" else ""
+    though = f", though by its number it should be {expected}" if asked == "auto" and mode != expected else ""
+    return f"{what}: {deciding.requirement}{by}{though}"
+
+
+def _check(word: str, allowed: tuple[str, ...], name: str) -> None:
+    if word not in allowed:
+        raise ValueError(f"{name} is {word!r}; it can be {', '.join(allowed)}")

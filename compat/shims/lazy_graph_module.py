@@ -1,0 +1,209 @@
+"""`lazy_graph_module`: what `split_module` builds generates its code when it is first called, not when it is built.
+
+Symptom: `split_module` on a 28-layer transformer builds 57 partitions and a root, and each of the 58 GraphModules
+generates Python code in its constructor. Engines compile the partitions with Inductor and never run that code: two
+thirds of the split are spent on it.
+Upstream: pytorch#177907 makes `split_module` build through `_make_graph_module`, so that it follows torch's own switch,
+`_use_lazy_graph_module`. Affected: up to 2.11, where `split_module` calls `GraphModule` itself.
+Removal: the backport goes when no supported torch is older than 2.12. The scopes stay for as long as upstream's switch
+is one global flag: two threads whose contexts overlap leave it on for ever, and a `torch.compile` that ends in another
+thread turns it off in the middle of ours. So the flag is never written here. Instead the function that reads it,
+`_get_graph_module_cls`, first asks which of our scopes is open in its own thread or task.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import ContextDecorator
+from contextvars import ContextVar
+from types import FunctionType
+from typing import Any
+
+from ..bytecode import redirect_calls
+from ..errors import UnsupportedError
+from ..patch import Patch, Replace, lock, shared
+from ..requirements import Calls, Parameters, Refers, Symbol
+from ..selection import Shim, select
+
+_LAZY = "torch.fx._lazy_graph_module"
+_SPLIT = "torch.fx.passes.split_module"
+
+_SWITCH = (
+    Symbol(f"{_LAZY}:_LazyGraphModule", "class"),
+    Symbol(f"{_LAZY}:_force_skip_lazy_graph_module_flag", "value"),
+    Parameters(f"{_LAZY}:_use_lazy_graph_module", ("should_use",)),
+    Symbol(f"{_LAZY}:_get_graph_module_cls", "function"),
+    Parameters(f"{_LAZY}:_get_graph_module_cls", ()),
+    Refers(f"{_LAZY}:_make_graph_module", "_get_graph_module_cls"),
+)
+
+
+class _Scope:
+    """One open context. It ends with its `with`, whoever ends that: a generator may be closed in another task or thread
+    than the one that entered, and the scope must not outlive it there. An ended scope has no owner."""
+
+    __slots__ = ("enabled", "owner")
+
+    def __init__(self, enabled: bool, owner: object) -> None:
+        self.enabled, self.owner = enabled, owner
+
+
+class _Scopes:
+    """Who asked for what: the scopes of this thread or task, innermost last, and behind them the whole process."""
+
+    def __init__(self) -> None:
+        self.open: ContextVar[tuple[_Scope, ...]] = ContextVar("compat_lazy_graph_module", default=())
+        self.installed = 0
+
+    def asked(self) -> bool | None:
+        """True or False as the innermost scope has it; None where nobody asked, and torch decides for itself."""
+        for scope in reversed(self.open.get()):
+            if scope.owner is not None:
+                return scope.enabled
+        return True if self.installed else None
+
+
+_scopes = shared("lazy_graph_module/scopes/1", _Scopes)
+_open = _scopes.open
+_patches: dict[str, Patch] = shared("lazy_graph_module/patches/1", dict)
+
+
+def _choosing(original: FunctionType) -> Callable[[], Any]:
+    """Stands in for `_get_graph_module_cls`."""
+    flags = original.__globals__
+    plain, lazy = sys.modules["torch.fx"].GraphModule, flags["_LazyGraphModule"]
+
+    def choose() -> Any:
+        enabled = _scopes.asked()
+        if enabled is None:
+            return original()
+        # Upstream's way to keep lazy modules from torch.jit.script; it outranks every request for them.
+        return lazy if enabled and not flags.get("_force_skip_lazy_graph_module_flag") else plain
+
+    return choose
+
+
+def _splitting(original: FunctionType) -> Callable[..., Any]:
+    """Stands in for a `split_module` that calls `torch.fx.graph_module.GraphModule`: inside a scope the same code runs
+    with those calls going to `torch.fx._lazy_graph_module._make_graph_module`, where torch 2.12's go."""
+    code = redirect_calls(
+        original.__code__, ("graph_module", "GraphModule"), ("_lazy_graph_module", "_make_graph_module")
+    )
+    assert code is not None  # a requirement of the backport
+    redirected = FunctionType(code, original.__globals__, original.__name__, original.__defaults__)
+    redirected.__kwdefaults__ = original.__kwdefaults__
+
+    def split_module(*args: Any, **kwargs: Any) -> Any:
+        return (original if _scopes.asked() is None else redirected)(*args, **kwargs)
+
+    return split_module
+
+
+def _patch(mode: str) -> Patch:
+    with lock:
+        if mode not in _patches:
+            replacements: list[tuple[FunctionType, Replace]] = []
+            replacements.append((vars(sys.modules[_LAZY])["_get_graph_module_cls"], _choosing))
+            if mode == "backport":
+                replacements.append((vars(sys.modules[_SPLIT])["split_module"], _splitting))
+            _patches[mode] = Patch(replacements)
+        return _patches[mode]
+
+
+class _Context(ContextDecorator):
+    """What `lazy_graph_module()` returns. Can be entered again, also while it is open, and from several threads."""
+
+    def __init__(self, enabled: bool, mode: str) -> None:
+        self._enabled = enabled
+        self._patch = None if mode == "noop" else _patches.get(mode) or _patch(mode)
+        self._scopes: list[_Scope] = []
+
+    def __enter__(self) -> None:
+        if self._patch is None:
+            return
+        self._patch.enter()
+        scope = _Scope(self._enabled, self)
+        self._scopes.append(scope)
+        here = _open.get()
+        _open.set((*(here if not here or here[-1].owner is not None else _not_ended(here)), scope))
+
+    def __exit__(self, *error: object) -> None:
+        if self._patch is None:
+            return
+        here = _open.get()
+        if here and here[-1].owner is self:
+            scope, rest = here[-1], here[:-1]
+        else:
+            # Left out of order; or, a generator closed elsewhere, not in the thread or task that entered.
+            scope = ([scope for scope in here if scope.owner is self] or self._scopes)[-1]
+            rest = tuple(other for other in here if other is not scope)
+        scope.owner = None
+        self._scopes.remove(scope)
+        _open.set(rest)
+        self._patch.leave()
+
+
+def _not_ended(scopes: tuple[_Scope, ...]) -> tuple[_Scope, ...]:
+    return tuple(scope for scope in scopes if scope.owner is not None)
+
+
+def lazy_graph_module(enabled: bool = True, *, mode: str = "auto") -> ContextDecorator:
+    """A context in which `split_module`, and all else in torch that builds through `_make_graph_module`, makes lazy
+    GraphModules: their code is generated on first call, or never.
+
+    enabled: False asks for plain GraphModules, also inside a context that asks for lazy ones.
+    mode: `auto` (native from torch 2.12 on, a backport on 2.11, else nothing), or one mode by name.
+
+    Holds for the thread or asyncio task that enters it, until it is left. Raises ValueError for a word that is no mode
+    and UnsupportedError for a mode that this torch cannot have; under `auto` nothing. Source: pytorch#177907.
+    """
+    return _Context(bool(enabled), select(SHIM, mode).mode)
+
+
+def force_recompile(gm: Any) -> int:
+    """Runs every deferred recompile in a module tree, so that no lazy GraphModule in it is left without its code.
+
+    gm: any torch.nn.Module. Returns how many recompiles ran; on a torch without lazy GraphModules, 0.
+    Raises UnsupportedError where torch has them but no longer the methods that this needs. Source: pytorch#154282.
+    """
+    lazy = getattr(sys.modules.get(_LAZY), "_LazyGraphModule", None)
+    deferred = [module for module in gm.modules() if lazy is not None and isinstance(module, lazy)]
+    try:
+        deferred = [module for module in deferred if module._needs_recompile()]
+        for module in deferred:
+            module.real_recompile()
+    except AttributeError as error:
+        raise UnsupportedError(f"force_recompile: this torch's lazy GraphModule has changed: {error}") from error
+    return len(deferred)
+
+
+def _install(mode: str) -> Callable[[], None]:
+    patch = _patch(mode)
+    patch.enter()
+    with lock:
+        _scopes.installed += 1
+
+    def uninstall() -> None:
+        with lock:
+            _scopes.installed -= 1
+        patch.leave()
+
+    return uninstall
+
+
+SHIM = Shim(
+    name="lazy_graph_module",
+    kind="speed",
+    upstream="pytorch#177907, in torch 2.12.0",
+    changes_codegen=False,
+    revision=1,
+    native=(*_SWITCH, Refers(f"{_SPLIT}:split_module", "_make_graph_module")),
+    backport=(
+        *_SWITCH,
+        Symbol(f"{_SPLIT}:split_module", "function"),
+        Calls(f"{_SPLIT}:split_module", "graph_module", "GraphModule"),
+    ),
+    install=_install,
+    active=lambda: any(patch.count for patch in _patches.values()),
+)

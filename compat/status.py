@@ -1,0 +1,63 @@
+"""What was chosen, and why: as data, as a table and as JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+from . import version
+from .errors import UnsupportedError
+from .install import installed
+from .probe import Answer
+from .selection import Selection, Shim, preview
+from .shims import all_shims
+
+
+class ShimStatus(NamedTuple):
+    name: str
+    kind: str  # "fix", "speed" or "policy"
+    mode: str  # "native", "backport" or "noop"
+    reason: str
+    evidence: tuple[Answer, ...]  # the requirements that decided it, each with what was found
+    active: bool  # in force somewhere in this process right now
+    upstream: str
+    changes_codegen: bool
+
+
+def status() -> tuple[ShimStatus, ...]:
+    """What every shim gets on the torch of this process: as installed, or else as `auto` has it under this environment.
+
+    Imports nothing: torch modules that are not imported yet are judged by their source. Raises ValueError, as every
+    call that needs a selection, where an environment variable holds a word that it cannot.
+    """
+    return tuple(_status(shim) for shim in all_shims())
+
+
+def _status(shim: Shim) -> ShimStatus:
+    try:
+        got = installed(shim) or preview(shim)
+    except UnsupportedError as error:  # the environment asks for what cannot be had: using the shim raises this
+        got = Selection(shim.name, "noop", str(error), ())
+    return ShimStatus(
+        shim.name, shim.kind, got.mode, got.reason, got.evidence, shim.active(), shim.upstream, shim.changes_codegen
+    )
+
+
+def as_json(rows: tuple[ShimStatus, ...]) -> str:
+    shims: list[dict[str, Any]] = [
+        {**row._asdict(), "evidence": [answer._asdict() for answer in row.evidence]} for row in rows
+    ]
+    return json.dumps({"torch": version.text(), "shims": shims}, indent=2)
+
+
+def as_table(rows: tuple[ShimStatus, ...]) -> str:
+    lines = [("shim", "kind", "mode", "active", "reason")]
+    lines += [(row.name, row.kind, row.mode, "yes" if row.active else "no", row.reason) for row in rows]
+    return f"torch {version.text() or 'is not installed'}\n\n{table(lines)}"
+
+
+def table(lines: list[tuple[str, ...]]) -> str:
+    """Columns side by side, the first line as their heads."""
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    ruled = [lines[0], tuple("-" * width for width in widths), *lines[1:]]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in ruled)
