@@ -36,17 +36,18 @@ def redirect_calls(code: CodeType, old: tuple[str, str], new: tuple[str, str]) -
     if max(owner, method, new_method) > 255:
         return None
     raw = bytearray(code.co_code)
-    owner_at, extended, sites = -1, 0, 0
-    for at in range(0, len(raw), 2):
-        op, argument = raw[at], raw[at + 1] | extended
-        extended = argument << 8 if op == dis.EXTENDED_ARG else 0
-        if op == _CALL_LOAD and argument == method and owner_at >= 0:
-            raw[owner_at + 1], raw[at + 1] = (len(names) - 2) << _SHIFT, new_method
+    load_owner, load_method = bytes((_LOAD_ATTR, owner)), bytes((_CALL_LOAD, method))
+    sites, at = 0, raw.find(load_method)
+    while at >= 0:
+        before = at - 2
+        while before > 0 and raw[before] == _CACHE:
+            before -= 2
+        # An EXTENDED_ARG in front would make it the load of another name, one with a larger index.
+        whole = at % 2 == 0 and raw[before - 2] != dis.EXTENDED_ARG and raw[at - 2] != dis.EXTENDED_ARG
+        if whole and raw[before : before + 2] == load_owner:
+            raw[before + 1], raw[at + 1] = (len(names) - 2) << _SHIFT, new_method
             sites += 1
-        if op == _LOAD_ATTR and argument == owner:
-            owner_at = at
-        elif op != _CACHE:
-            owner_at = -1
+        at = raw.find(load_method, at + 1)
     return code.replace(co_code=bytes(raw), co_names=names) if sites else None
 
 
@@ -73,7 +74,7 @@ def call_instead(code: CodeType, replacement: Callable[..., Any]) -> CodeType:
     module = compile(source, code.co_filename, "exec", dont_inherit=True)
     made = next(const for const in module.co_consts if isinstance(const, CodeType))
     consts = tuple(replacement if const == _REPLACEMENT else const for const in made.co_consts)
-    same = {"co_name": code.co_name, "co_firstlineno": code.co_firstlineno}
+    same: dict[str, Any] = {"co_name": code.co_name, "co_firstlineno": code.co_firstlineno}
     if hasattr(code, "co_qualname"):  # from Python 3.11 on
         same["co_qualname"] = code.co_qualname
     return made.replace(co_consts=consts, **same)

@@ -39,7 +39,8 @@ class _Finder:
         # Those behind us alone: whoever stands before us has been asked, and may be the same hook of another copy.
         finders = list(sys.meta_path)
         for finder in finders[finders.index(self) + 1 :] if self in finders else ():
-            spec = finder.find_spec(name, path, target) if hasattr(finder, "find_spec") else None
+            find = getattr(finder, "find_spec", None)
+            spec: ModuleSpec | None = find(name, path, target) if find is not None else None
             if spec is not None:
                 self._watch(name, spec.loader)
                 return spec
@@ -47,6 +48,8 @@ class _Finder:
 
     def _watch(self, name: str, loader: Any) -> None:
         run = getattr(loader, "exec_module", None)
+        if run is None:
+            return  # a namespace package: nothing to run
         before = getattr(loader, "__dict__", {}).get("exec_module")
 
         def exec_module(module: ModuleType) -> None:

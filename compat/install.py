@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable
 
 from . import version
@@ -19,18 +20,22 @@ class _Installed:
     def __init__(self, shim: Shim, mode: str) -> None:
         self._shim, self._mode = shim, mode
         self._undo: Callable[[], None] | None = None
+        self._lock, self._removed = threading.RLock(), False
         self.selection = preview(shim, mode)
         self._stop = when_imported(shim.modules, self._confirm) if version.root() else lambda: None
 
     def _confirm(self) -> None:
-        self._take_out()  # a reload made new functions, and what we had put in went with the old ones
-        try:
-            self.selection = select(self._shim, self._mode)
-        except UnsupportedError as error:
-            # Somebody's import of torch is running: not the place to raise. `status` has the reason.
-            self.selection = Selection(self._shim.name, "noop", str(error), ())
-        if self.selection.mode != "noop":
-            self._undo = self._shim.install(self.selection.mode)
+        with self._lock:
+            if self._removed:  # while torch was being imported in another thread
+                return
+            self._take_out()  # a reload made new functions, and what we had put in went with the old ones
+            try:
+                self.selection = select(self._shim, self._mode)
+            except UnsupportedError as error:
+                # Somebody's import of torch is running: not the place to raise. `status` has the reason.
+                self.selection = Selection(self._shim.name, "noop", str(error), ())
+            if self.selection.mode != "noop":
+                self._undo = self._shim.install(self.selection.mode)
 
     def _take_out(self) -> None:
         undo, self._undo = self._undo, None
@@ -39,7 +44,9 @@ class _Installed:
 
     def remove(self) -> None:
         self._stop()
-        self._take_out()
+        with self._lock:
+            self._removed = True
+            self._take_out()
 
 
 _installed: dict[str, list[_Installed]] = shared("installed/1", dict)
@@ -49,8 +56,8 @@ def install(*names: str, mode: str = "auto") -> None:
     """Puts shims in for the whole process, until `uninstall` has been called as often.
 
     names: shims by name; none: every shim of kind "fix". mode: as for the shims' context managers.
-    Torch need not be imported yet: a shim acts as soon as the torch modules that it needs are. All the named shims go in
-    or none. Raises ValueError for an unknown name or word, UnsupportedError for a mode that this torch cannot have.
+    Torch need not be imported yet: a shim acts as soon as the torch modules that it needs are. All named shims go in or
+    none. Raises ValueError for an unknown name or word, UnsupportedError for a mode that this torch cannot have.
     """
     shims = named(names) if names else _fixes()
     done: list[tuple[str, _Installed]] = []
@@ -67,8 +74,8 @@ def install(*names: str, mode: str = "auto") -> None:
 
 
 def uninstall(*names: str) -> None:
-    """Takes back one `install` of each named shim (none: of every shim of kind "fix"); the last one out leaves torch as it
-    was. A shim that is not installed is passed over. Raises ValueError for an unknown name."""
+    """Takes back one `install` of each named shim (none: of every shim of kind "fix"). The last one out leaves torch as
+    it was. A shim that is not installed is passed over. Raises ValueError for an unknown name."""
     for shim in named(names) if names else _fixes():
         with lock:
             entries = _installed.get(shim.name, [])

@@ -31,8 +31,6 @@ def shared(key: str, make: Callable[[], T]) -> T:
     return made
 
 
-
-
 def _lock() -> threading.RLock:
     """Held across a fork, so that a child never starts with it taken by a thread that the child does not have."""
     made = threading.RLock()

@@ -75,7 +75,7 @@ class Live:
         if isinstance(thing, type):
             return Found("class")
         inside = thing.__func__ if isinstance(thing, (staticmethod, classmethod)) else thing
-        while isinstance(inside, FunctionType) and isinstance(wrapped := inside.__dict__.get("__wrapped__"), FunctionType):
+        while isinstance(wrapped := getattr(inside, "__dict__", {}).get("__wrapped__"), FunctionType):
             inside = wrapped
         if not isinstance(inside, FunctionType):
             return Found("value")
@@ -118,14 +118,12 @@ class Source:
         name, _, path = target.partition(":")
         scope: ast.AST = self._module(name)
         for part in path.split("."):
-            definition = None
-            for definition in _definitions(scope, part):
-                pass  # the last one wins, as it does when the module runs
-            if definition is None:
+            definitions = list(_definitions(scope, part))
+            if not definitions:
                 if isinstance(scope, ast.ClassDef) and scope.bases:
                     raise Undecided(f"{target} may be inherited; source text does not tell")
                 raise Absent(f"{target} does not exist")
-            scope = definition
+            scope = definitions[-1]  # the last one wins, as it does when the module runs
         return self._describe(target, scope)
 
     def _module(self, name: str) -> ast.Module:

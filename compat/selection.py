@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from . import version
 from .adapters import adapter_for
@@ -52,10 +52,11 @@ class Selection(NamedTuple):
     evidence: tuple[Answer, ...]
 
 
-# Every use of a shim looks at two variables. os.environ takes 0.7 us a look, because it decodes; the dictionary behind it
-# takes 0.03 us. What is read there is only compared with what was read before. A Python without it goes the long way.
-_behind = getattr(os.environ, "_data", None)
-_look, _key = (_behind.get, os.environ.encodekey) if isinstance(_behind, dict) else (os.environ.get, str)
+# Every use of a shim looks at two variables. os.environ takes 0.7 us a look, because it decodes; the dictionary behind
+# it takes 0.03 us. What is read there is only compared with what was read before. Without it, the long way is taken.
+_behind: Any = getattr(os.environ, "_data", None)
+_look: Callable[[Any], object] = _behind.get if isinstance(_behind, dict) else os.environ.get
+_key: Callable[[str], object] = os.environ.encodekey if isinstance(_behind, dict) else str
 _SWITCH_KEY = _key(SWITCH)
 _own_keys: dict[str, object] = {}
 _selected: dict[tuple[str, str, object, object], Selection] = {}
@@ -111,32 +112,31 @@ def decide(shim: Shim, asked: str, why: str, torch: str | None, reader: Reader |
         raise UnsupportedError(f"{shim.name}: {why}, but torch is not installed")
     expected = getattr(adapter_for(version.parse(torch)), shim.name)
     evidence: tuple[Answer, ...] = ()
-    failures = {}
+    missing: dict[str, Answer] = {}
     for mode in ("native", "backport") if asked == "auto" else (asked,):
         answers = tuple(answer(requirement, reader) for requirement in getattr(shim, mode))
         evidence += tuple(a for a in answers if a not in evidence)
-        failed = next((a for a in answers if not a.holds), None)
-        if failed is None and (mode == "native" or asked == mode or expected != "noop"):
+        failed = [a for a in answers if not a.holds]
+        if not failed and (mode == asked or mode == "native" or expected != "noop"):
             return Selection(shim.name, mode, _reason(mode, asked, expected, why, torch, answers[-1]), evidence)
-        failures[mode] = failed
+        if failed:
+            missing[mode] = next((a for a in failed if a.holds is False), failed[0])
+            if missing[mode].holds is None:
+                break  # what is undecided may be so: nothing else can be chosen in its place
+    lacking = "; ".join(dict.fromkeys(f"required: {a.requirement}, found: {a.found}" for a in missing.values()))
     if asked != "auto":
-        failed = failures[asked]
-        raise UnsupportedError(
-            f"{shim.name}: {why}, but torch {torch} cannot have it: not so that {failed.requirement}; {failed.found}"
-        )
-    failed = failures["backport"]
-    if failed is None:
-        reason = f"torch {torch} lacks it and is no torch that gets the backport unasked; mode='backport' works here"
+        raise UnsupportedError(f"{shim.name}: {why}, but torch {torch} cannot have it; {lacking}")
+    if all(mode in missing for mode in ("native", "backport")):
+        reason = f"torch {torch} neither has it nor fits the backport; {lacking}"
+    elif missing["native"].holds is None:
+        reason = f"torch {torch}: not decided from source text; {lacking}"
     else:
-        native = failures["native"]
-        reason = f"torch {torch}: not native, for it is not so that {native.requirement} ({native.found})"
-        if failed.requirement != native.requirement:
-            reason += f"; no backport, for it is not so that {failed.requirement} ({failed.found})"
+        reason = f"torch {torch} lacks it and is no torch that gets the backport unasked; mode='backport' works here"
     return Selection(shim.name, "noop", reason, evidence)
 
 
 def _reason(mode: str, asked: str, expected: str, why: str, torch: str | None, deciding: Answer) -> str:
-    what = f"torch {torch} has it" if mode == "native" else f"torch {torch} lacks it and a backport fits"
+    what = f"torch {torch} has it" if mode == "native" else f"torch {torch} lacks it and the backport fits"
     by = f", and {why}" if asked != "auto" else ""
     though = f", though by its number it should be {expected}" if asked == "auto" and mode != expected else ""
     return f"{what}: {deciding.requirement}{by}{though}"

@@ -51,7 +51,7 @@ def as_json(rows: tuple[ShimStatus, ...]) -> str:
 
 
 def as_table(rows: tuple[ShimStatus, ...]) -> str:
-    lines = [("shim", "kind", "mode", "active", "reason")]
+    lines: list[tuple[str, ...]] = [("shim", "kind", "mode", "active", "reason")]
     lines += [(row.name, row.kind, row.mode, "yes" if row.active else "no", row.reason) for row in rows]
     return f"torch {version.text() or 'is not installed'}\n\n{table(lines)}"
 

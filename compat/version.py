@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import importlib.util
 import os
 import sys
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from packaging.version import Version
@@ -42,12 +43,12 @@ def parse(version: str | None) -> Version | None:
         return None
     # packaging takes 6 ms to import, two thirds of what `import compat` may cost. torch brings the same library along
     # and has imported it already; where a torch stops doing so, this falls back to the real one.
-    packaging = sys.modules.get("torch._vendor.packaging.version")
+    packaging: Any = sys.modules.get("torch._vendor.packaging.version")
     if not hasattr(packaging, "InvalidVersion"):
-        import packaging.version as packaging  # type: ignore[no-redef]
+        packaging = importlib.import_module("packaging.version")
     try:
-        parsed: Version = packaging.Version(version)  # type: ignore[union-attr]
-    except packaging.InvalidVersion:  # type: ignore[union-attr]
+        parsed: Version = packaging.Version(version)
+    except packaging.InvalidVersion:
         return None
     return parsed
 

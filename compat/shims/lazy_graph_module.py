@@ -148,7 +148,7 @@ def _not_ended(scopes: tuple[_Scope, ...]) -> tuple[_Scope, ...]:
     return tuple(scope for scope in scopes if scope.owner is not None)
 
 
-def lazy_graph_module(enabled: bool = True, *, mode: str = "auto") -> ContextDecorator:
+def lazy_graph_module(enabled: bool = True, *, mode: str = "auto") -> _Context:
     """A context in which `split_module`, and all else in torch that builds through `_make_graph_module`, makes lazy
     GraphModules: their code is generated on first call, or never.
 

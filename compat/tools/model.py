@@ -1,0 +1,118 @@
+"""The graph that demo and benchmarks work on: a small Llama-like transformer, captured by Dynamo, cut at its attention.
+
+Small in width, because only the number of nodes and partitions matters to a split; real in shape: rotary embedding,
+grouped projections, gated MLP, float32 norms and residual adds, attention as one opaque custom op, as engines have it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+HIDDEN, HEADS, INNER, VOCABULARY, TOKENS = 64, 4, 128, 128, 16
+
+
+@torch.library.custom_op("compat_demo::attention", mutates_args=())
+def attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Causal attention over [tokens, heads, width]."""
+    query, key, value = (x.transpose(0, 1) for x in (query, key, value))
+    return nn.functional.scaled_dot_product_attention(query, key, value, is_causal=True).transpose(0, 1).contiguous()
+
+
+@attention.register_fake
+def _(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    return torch.empty_like(query, memory_format=torch.contiguous_format)
+
+
+class RMSNorm(nn.Module):
+    """Adds the residual in float32, as engines do, and norms the sum."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Tensor, residual: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        wide = x.to(torch.float32)
+        if residual is not None:
+            wide = wide + residual.to(torch.float32)
+        residual = wide.to(x.dtype)
+        wide = wide * torch.rsqrt(wide.pow(2).mean(dim=-1, keepdim=True) + 1e-6)
+        return wide.to(x.dtype) * self.weight, residual
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    first, second = torch.chunk(x, 2, dim=-1)
+    return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
+
+
+class Layer(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.before_attention, self.before_mlp = RMSNorm(HIDDEN), RMSNorm(HIDDEN)
+        self.qkv, self.out = nn.Linear(HIDDEN, 3 * HIDDEN, bias=False), nn.Linear(HIDDEN, HIDDEN, bias=False)
+        self.gate_up, self.down = nn.Linear(HIDDEN, 2 * INNER, bias=False), nn.Linear(INNER, HIDDEN, bias=False)
+
+    def forward(self, x: Tensor, residual: Tensor | None, positions: Tensor, table: Tensor) -> tuple[Tensor, Tensor]:
+        x, residual = self.before_attention(x, residual)
+        query, key, value = self.qkv(x).split([HIDDEN, HIDDEN, HIDDEN], dim=-1)
+        cos, sin = table.index_select(0, positions).unsqueeze(-2).chunk(2, dim=-1)
+        query, key, value = (t.view(-1, HEADS, HIDDEN // HEADS) for t in (query, key, value))
+        x = self.out(attention(rotate(query, cos, sin), rotate(key, cos, sin), value).view(-1, HIDDEN))
+        x, residual = self.before_mlp(x, residual)
+        gate, up = self.gate_up(x).chunk(2, dim=-1)
+        return self.down(nn.functional.silu(gate) * up), residual
+
+
+class Transformer(nn.Module):
+    def __init__(self, layers: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(VOCABULARY, HIDDEN)
+        self.layers = nn.ModuleList(Layer() for _ in range(layers))
+        self.norm = RMSNorm(HIDDEN)
+        half = HIDDEN // HEADS // 2
+        angles = torch.arange(TOKENS)[:, None] * 10000 ** (-torch.arange(half) / half)
+        self.register_buffer("table", torch.cat((angles.cos(), angles.sin()), dim=-1))
+
+    def forward(self, tokens: Tensor, positions: Tensor) -> Tensor:
+        x, residual = self.embedding(tokens), None
+        for layer in self.layers:
+            x, residual = layer(x, residual, positions, self.table)
+        return self.norm(x, residual)[0]
+
+
+def capture(layers: int) -> tuple[torch.fx.GraphModule, list[Any]]:
+    """The model's graph as Dynamo hands it to a backend, and the inputs it was captured with."""
+    torch.manual_seed(0)
+    captured: list[tuple[torch.fx.GraphModule, list[Any]]] = []
+
+    def backend(graph: torch.fx.GraphModule, inputs: list[Any]) -> Callable[..., Any]:
+        captured.append((graph, inputs))
+        return graph.forward
+
+    model = Transformer(layers).eval()
+    with torch.no_grad():
+        torch.compile(model, backend=backend, fullgraph=True)(torch.arange(TOKENS) % VOCABULARY, torch.arange(TOKENS))
+    return captured[0]
+
+
+def partitions(graph: torch.fx.GraphModule) -> dict[torch.fx.Node, int]:
+    """Each attention op a partition of its own (odd numbers), and whatever stands between two of them one (even)."""
+    numbers, number = {}, 0
+    for node in graph.graph.nodes:
+        if node.op in ("placeholder", "get_attr", "output"):
+            continue
+        cut = "compat_demo" in str(node.target)
+        number += cut
+        numbers[node] = number
+        number += cut
+    return numbers
+
+
+def split(graph: torch.fx.GraphModule, numbers: dict[torch.fx.Node, int]) -> torch.fx.GraphModule:
+    """The split as vLLM and SGLang call it."""
+    from torch.fx.passes.split_module import split_module
+
+    return split_module(graph, None, numbers.__getitem__, keep_original_order=True)

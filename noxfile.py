@@ -1,0 +1,77 @@
+"""Every check, each in an environment of its own: `nox` for the default ones, `nox -s matrix` for all torches."""
+
+from __future__ import annotations
+
+import sys
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_venv = "yes"
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+CHOSEN = PROJECT["tool"]["compat"]
+DEMO, NEWEST = CHOSEN["demo-torch"], CHOSEN["default-torches"][-1]
+# The oldest Python that a torch can be had for, where it is not the oldest that compat runs on.
+NEEDS_PYTHON = {"2.15.0": (3, 11)}
+
+ROWS = [nox.param(None, torch, id=torch) for torch in CHOSEN["matrix-torches"]]
+ROWS += [nox.param(python, DEMO, id=f"{DEMO}-py{python}") for python in CHOSEN["matrix-pythons"]]
+nox.options.sessions = ["lint", "typing", *(f"tests({torch})" for torch in CHOSEN["default-torches"])]
+
+
+def install(session: nox.Session, torch: str | None, extra: str) -> None:
+    """compat as a user installs it, not as it lies here, with one torch and what one extra names."""
+    wanted = PROJECT["project"]["dependencies"] + PROJECT["project"]["optional-dependencies"][extra]
+    session.install(*wanted, *([f"torch=={torch}"] if torch else []))
+    session.install("--force-reinstall", "--no-deps", ".")
+
+
+@nox.session
+@nox.parametrize("python,torch", ROWS)
+def tests(session: nox.Session, torch: str) -> None:
+    """The tests on one torch."""
+    needed = NEEDS_PYTHON.get(torch, (3, 10))
+    if session.python is None and sys.version_info < needed:
+        session.skip(f"torch {torch} needs Python {needed[0]}.{needed[1]}")
+    install(session, torch, "test")
+    session.run("pytest", *session.posargs, env={"COMPAT_TEST_TORCH": torch})
+
+
+@nox.session(venv_backend="none")
+def matrix(session: nox.Session) -> None:
+    """The tests on every torch, and on the oldest and newest Python."""
+    for row in ROWS:
+        session.notify(f"tests({row.id})", session.posargs)
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """The main job on real input, with torch 2.11.0: `nox -s demo -- --layers 8` for a smaller model."""
+    install(session, DEMO, "demo")
+    session.run("python", "-m", "compat", "demo", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """ruff: what is wrong, and what is not formatted."""
+    install(session, None, "lint")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def typing(session: nox.Session) -> None:
+    """mypy, strict, over the package. Without torch, as an engine's own check may have it."""
+    install(session, None, "typing")
+    session.run("mypy")
+
+
+@nox.session
+@nox.parametrize("torch", [nox.param(torch, id=torch) for torch in (DEMO, "2.12.1", NEWEST)])
+def bench(session: nox.Session, torch: str) -> None:
+    """The benchmarks on one torch, then the chart over all of them. Wants a quiet machine."""
+    install(session, torch, "bench")
+    session.run("python", "benchmarks/lazy_graph_module.py", *session.posargs)
+    session.run("python", "benchmarks/report.py")
