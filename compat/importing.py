@@ -9,13 +9,12 @@ is left behind: the loader has its own method back before the module's first lin
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-_lock = threading.Lock()
+from .patch import lock as _lock
 
 
 class _Watcher:

@@ -1,9 +1,9 @@
 """Patches: replacements put into torch's own functions, and taken out again.
 
-A replacement exchanges the code of a function in place (see `bytecode`). So there is no name to rebind and no alias to
-miss, nothing to inherit, and whatever someone else puts on top of the function meanwhile stays there untouched.
+A function gets its replacement by an exchange of its code in place (see `bytecode`). So there is no name to rebind and
+no alias to miss, nothing to inherit, and whatever someone else puts on top of the function meanwhile stays there.
 
-All copies of `compat` in one process share their patches through one registry; see `shared`.
+All copies of `compat` in one process, whatever their versions, share their patches through one registry; see `shared`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from _thread import get_ident
 from collections.abc import Callable, Iterable
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, TypeVar
@@ -31,75 +32,169 @@ def shared(key: str, make: Callable[[], T]) -> T:
     return made
 
 
+class Holder:
+    """Someone who wants a patch in: a thread, until it leaves, or (thread=None) the whole process. `owner` is None as
+    soon as that is over."""
+
+    __slots__ = ("owner", "thread")
+
+    def __init__(self, owner: object, thread: int | None) -> None:
+        self.owner, self.thread = owner, thread
+
+
+_patches: list[Patch] = shared("patches/1", list)
+
+
 def _lock() -> threading.RLock:
     """Held across a fork, so that a child never starts with it taken by a thread that the child does not have."""
     made = threading.RLock()
+
+    def forked() -> None:
+        try:
+            _without_other_threads()
+        finally:
+            made.release()
+
     if hasattr(os, "register_at_fork"):
-        os.register_at_fork(before=made.acquire, after_in_parent=made.release, after_in_child=made.release)
+        os.register_at_fork(before=made.acquire, after_in_parent=made.release, after_in_child=forked)
     return made
 
 
-lock = shared("lock/1", _lock)
-# function -> [its own code, then every code put on top of it, the last one being in force]
-_layers: dict[FunctionType, list[CodeType]] = shared("layers/1", dict)
+def _without_other_threads() -> None:
+    """A forked child has one thread. What the others had entered nobody will leave there."""
+    here = get_ident()
+    for patch in _patches:
+        for holder in [holder for holder in patch.holders if holder.thread not in (None, here)]:
+            holder.owner = None
+            patch.leave(holder)
 
-# Makes the callable that stands in for a function, from a function that still does what the original did.
-Replace = Callable[[FunctionType], Callable[..., Any]]
+
+lock = shared("lock/1", _lock)
+
+
+class Layer:
+    """One replacement of one function, and what it needs to know of that."""
+
+    __slots__ = ("below", "call", "own")
+
+    def __init__(self, own: FunctionType, replace: Replace) -> None:
+        self.own = own  # does what the function does where nobody patched it; to be read, not to be called
+        self.call = replace(self)
+        self.below: Layer = self  # what is under this layer just now, set when it goes in; its `call` passes a call on
+
+
+# Makes the callable that stands in for a function.
+Replace = Callable[[Layer], Callable[..., Any]]
+
+
+class Joint:
+    """Where all copies of `compat` hang their layers over one function. The code of the function is exchanged for
+    `code`, which calls the top layer, when the first layer comes, and back when the last one goes.
+
+    If someone puts code of their own on top meanwhile, it is theirs to remove: `code` stays under it (`buried`), and
+    leads to the function's own code while there are no layers.
+    """
+
+    __slots__ = ("before", "bottom", "buried", "code", "top")
+
+    def __init__(self, function: FunctionType) -> None:
+        self.before = function.__code__
+        own = FunctionType(
+            self.before, function.__globals__, function.__name__, function.__defaults__, function.__closure__
+        )
+        own.__kwdefaults__ = function.__kwdefaults__
+        self.code = call_instead(self.before, self)
+        self.bottom = self.top = Layer(own, lambda _: own)
+        self.buried: CodeType | None = None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.top.call(*args, **kwargs)
+
+    def above(self, layer: Layer) -> Layer | None:
+        """The layer that is right on top of this one; None for a layer that is not in."""
+        over = self.top
+        while over is not self.bottom and over.below is not layer:
+            over = over.below
+        return None if over is self.bottom else over
+
+
+_joints: dict[FunctionType, Joint] = shared("joints/1", dict)
+
+
+def _joint(function: FunctionType) -> Joint:
+    """The joint that is in this function, or fits it. One whose place someone has taken meanwhile stays as it is, for
+    theirs may lead to it: a new one goes on top."""
+    joint = _joints.get(function)
+    if joint is None or (
+        joint.top is joint.bottom
+        and not any(function.__code__ is code for code in (joint.before, joint.code, joint.buried))
+    ):
+        joint = _joints[function] = Joint(function)
+    return joint
+
+
+def unpatched(function: FunctionType) -> CodeType:
+    """The function's code as it is without any layer of ours."""
+    joint = _joints.get(function)
+    return joint.before if joint and function.__code__ is joint.code else function.__code__
 
 
 class Patch:
     """All the replacements of one shim: they go in together or not at all, and the last one out takes them along."""
 
     def __init__(self, replacements: Iterable[tuple[FunctionType, Replace]]) -> None:
-        self._changes = [
-            (function, self._replacement(function, replace), _layers.setdefault(function, [function.__code__]))
-            for function, replace in replacements
-        ]
-        self.count = 0  # how many have entered and not left yet
+        with lock:
+            self._layers = [
+                (function, Layer(_joint(function).bottom.own, replace)) for function, replace in replacements
+            ]
+            self.holders: set[Holder] = set()  # who has entered and not left yet
+            _patches.append(self)
 
-    @staticmethod
-    def _replacement(function: FunctionType, replace: Replace) -> CodeType:
-        original = FunctionType(
-            function.__code__, function.__globals__, function.__name__, function.__defaults__, function.__closure__
-        )
-        original.__kwdefaults__ = function.__kwdefaults__
-        return call_instead(function.__code__, replace(original))
-
-    def enter(self) -> None:
+    def enter(self, holder: Holder) -> None:
         lock.acquire()  # not `with`: that costs a tenth of a microsecond more, and an engine counts them
         try:
-            if not self.count:
+            if not self.holders:
                 self._put_in()
-            self.count += 1
+            self.holders.add(holder)
         finally:
             lock.release()
 
-    def leave(self) -> None:
+    def leave(self, holder: Holder) -> None:
+        """Does nothing for a holder that is not in: a forked child may have let go of it already."""
         lock.acquire()
         try:
-            self.count -= 1
-            if not self.count:
-                self._take_out()
+            if holder in self.holders:
+                self.holders.remove(holder)
+                if not self.holders:
+                    self._take_out()
         finally:
             lock.release()
 
     def _put_in(self) -> None:
         try:
-            for function, code, layers in self._changes:
-                if len(layers) == 1:
-                    layers[0] = function.__code__
-                function.__code__ = code
-                layers.append(code)
+            for function, layer in self._layers:
+                joint = _joints[function]
+                if function.__code__ is not joint.before:
+                    joint = _joint(function)
+                if function.__code__ is joint.before:
+                    function.__code__ = joint.code
+                layer.below = joint.top
+                joint.top = layer
         except BaseException:
             self._take_out()
             raise
 
     def _take_out(self) -> None:
-        for function, code, layers in self._changes:
-            if layers[-1] is code:
-                layers.pop()
-                # Otherwise someone outside put code of their own on top: it is theirs to remove.
-                if function.__code__ is code:
-                    function.__code__ = layers[-1]
-            else:  # another version of compat is on top. By identity: codes compare equal by content.
-                layers[:] = [layer for layer in layers if layer is not code]
+        for function, layer in self._layers:
+            joint = _joints[function]
+            if joint.top is layer:
+                joint.top = layer.below
+            elif over := joint.above(layer):  # that of another version of compat
+                over.below = layer.below
+            else:
+                continue  # never got in
+            if joint.top is joint.bottom:
+                if function.__code__ is joint.code:
+                    function.__code__ = joint.before
+                else:
+                    joint.buried = function.__code__

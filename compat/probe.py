@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from types import CodeType, FunctionType
 from typing import Any, NamedTuple, Protocol
 
+from .patch import unpatched
 from .requirements import Found, Parameter, Requirement
 
 
@@ -80,7 +81,7 @@ class Live:
         if not isinstance(inside, FunctionType):
             return Found("value")
         kind = "function" if inside is thing and not inside.__closure__ else "wrapper"
-        code, defaults = inside.__code__, inside.__defaults__ or ()
+        code, defaults = unpatched(inside), inside.__defaults__ or ()
         split, keyword = code.co_argcount, inside.__kwdefaults__ or {}
         names = code.co_varnames[: split + code.co_kwonlyargcount]
         positional = [Parameter(n, "positional", i < split - len(defaults)) for i, n in enumerate(names[:split])]

@@ -14,6 +14,7 @@ thread turns it off in the middle of ours. So the flag is never written here. In
 from __future__ import annotations
 
 import sys
+from _thread import get_ident
 from collections.abc import Callable
 from contextlib import ContextDecorator
 from contextvars import ContextVar
@@ -22,7 +23,7 @@ from typing import Any
 
 from ..bytecode import redirect_calls
 from ..errors import UnsupportedError
-from ..patch import Patch, Replace, lock, shared
+from ..patch import Holder, Layer, Patch, Replace, lock, shared
 from ..requirements import Calls, Parameters, Refers, Symbol
 from ..selection import Shim, select
 
@@ -39,14 +40,14 @@ _SWITCH = (
 )
 
 
-class _Scope:
+class _Scope(Holder):
     """One open context. It ends with its `with`, whoever ends that: a generator may be closed in another task or thread
     than the one that entered, and the scope must not outlive it there. An ended scope has no owner."""
 
-    __slots__ = ("enabled", "owner")
+    __slots__ = ("enabled",)
 
     def __init__(self, enabled: bool, owner: object) -> None:
-        self.enabled, self.owner = enabled, owner
+        self.enabled, self.owner, self.thread = enabled, owner, get_ident()
 
 
 class _Scopes:
@@ -69,33 +70,32 @@ _open = _scopes.open
 _patches: dict[str, Patch] = shared("lazy_graph_module/patches/1", dict)
 
 
-def _choosing(original: FunctionType) -> Callable[[], Any]:
+def _choosing(layer: Layer) -> Callable[[], Any]:
     """Stands in for `_get_graph_module_cls`."""
-    flags = original.__globals__
+    flags = layer.own.__globals__
     plain, lazy = sys.modules["torch.fx"].GraphModule, flags["_LazyGraphModule"]
 
     def choose() -> Any:
         enabled = _scopes.asked()
         if enabled is None:
-            return original()
+            return layer.below.call()
         # Upstream's way to keep lazy modules from torch.jit.script; it outranks every request for them.
         return lazy if enabled and not flags.get("_force_skip_lazy_graph_module_flag") else plain
 
     return choose
 
 
-def _splitting(original: FunctionType) -> Callable[..., Any]:
+def _splitting(layer: Layer) -> Callable[..., Any]:
     """Stands in for a `split_module` that calls `torch.fx.graph_module.GraphModule`: inside a scope the same code runs
     with those calls going to `torch.fx._lazy_graph_module._make_graph_module`, where torch 2.12's go."""
-    code = redirect_calls(
-        original.__code__, ("graph_module", "GraphModule"), ("_lazy_graph_module", "_make_graph_module")
-    )
+    own = layer.own
+    code = redirect_calls(own.__code__, ("graph_module", "GraphModule"), ("_lazy_graph_module", "_make_graph_module"))
     assert code is not None  # a requirement of the backport
-    redirected = FunctionType(code, original.__globals__, original.__name__, original.__defaults__)
-    redirected.__kwdefaults__ = original.__kwdefaults__
+    redirected = FunctionType(code, own.__globals__, own.__name__, own.__defaults__)
+    redirected.__kwdefaults__ = own.__kwdefaults__
 
     def split_module(*args: Any, **kwargs: Any) -> Any:
-        return (original if _scopes.asked() is None else redirected)(*args, **kwargs)
+        return (layer.below.call if _scopes.asked() is None else redirected)(*args, **kwargs)
 
     return split_module
 
@@ -122,8 +122,8 @@ class _Context(ContextDecorator):
     def __enter__(self) -> None:
         if self._patch is None:
             return
-        self._patch.enter()
         scope = _Scope(self._enabled, self)
+        self._patch.enter(scope)
         self._scopes.append(scope)
         here = _open.get()
         _open.set((*(here if not here or here[-1].owner is not None else _not_ended(here)), scope))
@@ -141,7 +141,7 @@ class _Context(ContextDecorator):
         scope.owner = None
         self._scopes.remove(scope)
         _open.set(rest)
-        self._patch.leave()
+        self._patch.leave(scope)
 
 
 def _not_ended(scopes: tuple[_Scope, ...]) -> tuple[_Scope, ...]:
@@ -179,15 +179,15 @@ def force_recompile(gm: Any) -> int:
 
 
 def _install(mode: str) -> Callable[[], None]:
-    patch = _patch(mode)
-    patch.enter()
+    patch, holder = _patch(mode), Holder(_scopes, None)
+    patch.enter(holder)
     with lock:
         _scopes.installed += 1
 
     def uninstall() -> None:
         with lock:
             _scopes.installed -= 1
-        patch.leave()
+        patch.leave(holder)
 
     return uninstall
 
@@ -205,5 +205,5 @@ SHIM = Shim(
         Calls(f"{_SPLIT}:split_module", "graph_module", "GraphModule"),
     ),
     install=_install,
-    active=lambda: any(patch.count for patch in _patches.values()),
+    active=lambda: any(patch.holders for patch in _patches.values()),
 )
