@@ -88,14 +88,10 @@ Replace = Callable[[Layer], Callable[..., Any]]
 
 
 class Joint:
-    """Where all copies of `compat` hang their layers over one function. The code of the function is exchanged for
-    `code`, which calls the top layer, when the first layer comes, and back when the last one goes.
+    """Where all copies of `compat` hang their layers over one function. The function has `code`, which calls the top
+    layer, from when the first layer comes until the last one goes; else it has what it had `before`."""
 
-    If someone puts code of their own on top meanwhile, it is theirs to remove: `code` stays under it (`buried`), and
-    leads to the function's own code while there are no layers.
-    """
-
-    __slots__ = ("before", "bottom", "buried", "code", "top")
+    __slots__ = ("before", "bottom", "code", "top")
 
     def __init__(self, function: FunctionType) -> None:
         self.before = function.__code__
@@ -103,32 +99,20 @@ class Joint:
             self.before, function.__globals__, function.__name__, function.__defaults__, function.__closure__
         )
         own.__kwdefaults__ = function.__kwdefaults__
-        self.code = call_instead(self.before, self)
         self.bottom = self.top = Layer(own, lambda _: own)
-        self.buried: CodeType | None = None
+        self.code = call_instead(self.before, self)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.top.call(*args, **kwargs)
-
-    def above(self, layer: Layer) -> Layer | None:
-        """The layer that is right on top of this one; None for a layer that is not in."""
-        over = self.top
-        while over is not self.bottom and over.below is not layer:
-            over = over.below
-        return None if over is self.bottom else over
 
 
 _joints: dict[FunctionType, Joint] = shared("joints/1", dict)
 
 
 def _joint(function: FunctionType) -> Joint:
-    """The joint that is in this function, or fits it. One whose place someone has taken meanwhile stays as it is, for
-    theirs may lead to it: a new one goes on top."""
-    joint = _joints.get(function)
-    if joint is None or (
-        joint.top is joint.bottom
-        and not any(function.__code__ is code for code in (joint.before, joint.code, joint.buried))
-    ):
+    joint, code = _joints.get(function), function.__code__
+    # While there is no layer, code that somebody outside has put in is the function's own to us.
+    if joint is None or (joint.top is joint.bottom and code is not joint.before and code is not joint.code):
         joint = _joints[function] = Joint(function)
     return joint
 
@@ -144,9 +128,8 @@ class Patch:
 
     def __init__(self, replacements: Iterable[tuple[FunctionType, Replace]]) -> None:
         with lock:
-            self._layers = [
-                (function, Layer(_joint(function).bottom.own, replace)) for function, replace in replacements
-            ]
+            self._layers = [(function, Layer(_joint(function).bottom.own, make)) for function, make in replacements]
+            self.functions = [function for function, _ in self._layers]
             self.holders: set[Holder] = set()  # who has entered and not left yet
             _patches.append(self)
 
@@ -174,10 +157,13 @@ class Patch:
         try:
             for function, layer in self._layers:
                 joint = _joints[function]
-                if function.__code__ is not joint.before:
-                    joint = _joint(function)
                 if function.__code__ is joint.before:
                     function.__code__ = joint.code
+                else:
+                    joint = _joint(function)
+                    # Code that somebody outside has put over a layer stays there; ours is reached through it.
+                    if function.__code__ is joint.before:
+                        function.__code__ = joint.code
                 layer.below = joint.top
                 joint.top = layer
         except BaseException:
@@ -187,14 +173,13 @@ class Patch:
     def _take_out(self) -> None:
         for function, layer in self._layers:
             joint = _joints[function]
-            if joint.top is layer:
+            over = joint.top
+            if over is layer:
                 joint.top = layer.below
-            elif over := joint.above(layer):  # that of another version of compat
-                over.below = layer.below
-            else:
-                continue  # never got in
-            if joint.top is joint.bottom:
-                if function.__code__ is joint.code:
-                    function.__code__ = joint.before
-                else:
-                    joint.buried = function.__code__
+            else:  # under a layer of another version of compat; or, where it never got in, under none
+                while over is not joint.bottom and over.below is not layer:
+                    over = over.below
+                if over is not joint.bottom:
+                    over.below = layer.below
+            if joint.top is joint.bottom and function.__code__ is joint.code:
+                function.__code__ = joint.before

@@ -72,7 +72,7 @@ def on_top(f: FunctionType, word: str) -> None:
     f.__code__ = call_instead(f.__code__, lambda *a, **k: f"{word}({before(*a, **k)})")
 
 
-def test_someone_on_top_stays_there_and_the_next_layer_goes_under_them() -> None:
+def test_someone_on_top_is_never_taken_out() -> None:
     f, holder = make(), me()
     a, b = Patch([(f, prefixing("a"))]), Patch([(f, prefixing("b"))])
     a.enter(holder)
@@ -84,7 +84,7 @@ def test_someone_on_top_stays_there_and_the_next_layer_goes_under_them() -> None
     b.leave(holder)
     assert f(1) == "theirs(1,2)"
     a.enter(holder)
-    assert f(1) == "theirs(a(1,2))"
+    assert f(1) == "a(theirs(1,2))"
     a.leave(holder)
     assert f(1) == "theirs(1,2)"
 

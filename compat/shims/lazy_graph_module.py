@@ -23,7 +23,8 @@ from typing import Any
 
 from ..bytecode import redirect_calls
 from ..errors import UnsupportedError
-from ..patch import Holder, Layer, Patch, Replace, lock, shared
+from ..patch import Holder, Layer, Patch, lock, shared
+from ..probe import Live, answer
 from ..requirements import Calls, Parameters, Refers, Symbol
 from ..selection import Shim, select
 
@@ -100,15 +101,18 @@ def _splitting(layer: Layer) -> Callable[..., Any]:
     return split_module
 
 
-def _patch(mode: str) -> Patch:
+def _patch(mode: str) -> Patch | None:
+    """The patch for this mode: a new one after a reload of torch's modules, whose functions are new then. The old one
+    stays, or there is none, where something that does not fit has taken their place since the mode was selected."""
+    found: list[Any] = [getattr(sys.modules.get(_LAZY), "_get_graph_module_cls", None)]
+    if mode == "backport":
+        found.append(getattr(sys.modules.get(_SPLIT), "split_module", None))
     with lock:
-        if mode not in _patches:
-            replacements: list[tuple[FunctionType, Replace]] = []
-            replacements.append((vars(sys.modules[_LAZY])["_get_graph_module_cls"], _choosing))
-            if mode == "backport":
-                replacements.append((vars(sys.modules[_SPLIT])["split_module"], _splitting))
-            _patches[mode] = Patch(replacements)
-        return _patches[mode]
+        patch = _patches.get(mode)
+        changed = patch is None or patch.functions != found
+        if changed and all(answer(requirement, Live()).holds for requirement in getattr(SHIM, mode)):
+            patch = _patches[mode] = Patch(zip(found, (_choosing, _splitting)))
+        return patch
 
 
 class _Context(ContextDecorator):
@@ -155,7 +159,8 @@ def lazy_graph_module(enabled: bool = True, *, mode: str = "auto") -> _Context:
     enabled: False asks for plain GraphModules, also inside a context that asks for lazy ones.
     mode: `auto` (native from torch 2.12 on, a backport on 2.11, else nothing), or one mode by name.
 
-    Holds for the thread or asyncio task that enters it, until it is left. Raises ValueError for a word that is no mode
+    Holds for the thread or asyncio task that enters it, until it is left; torch's own `_use_lazy_graph_module` has no say
+    there meanwhile, and is left alone elsewhere. Raises ValueError for a word that is no mode
     and UnsupportedError for a mode that this torch cannot have; under `auto` nothing. Source: pytorch#177907.
     """
     return _Context(bool(enabled), select(SHIM, mode).mode)
@@ -180,6 +185,8 @@ def force_recompile(gm: Any) -> int:
 
 def _install(mode: str) -> Callable[[], None]:
     patch, holder = _patch(mode), Holder(_scopes, None)
+    if patch is None:
+        return lambda: None
     patch.enter(holder)
     with lock:
         _scopes.installed += 1
