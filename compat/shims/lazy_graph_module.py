@@ -159,9 +159,9 @@ def lazy_graph_module(enabled: bool = True, *, mode: str = "auto") -> _Context:
     enabled: False asks for plain GraphModules, also inside a context that asks for lazy ones.
     mode: `auto` (native from torch 2.12 on, a backport on 2.11, else nothing), or one mode by name.
 
-    Holds for the thread or asyncio task that enters it, until it is left. Meanwhile torch's own `_use_lazy_graph_module`
-    has no say there, and all say elsewhere. Raises ValueError for a word that is no mode and UnsupportedError for a mode
-    that this torch cannot have; under `auto` nothing. Source: pytorch#177907.
+    Holds for the thread or asyncio task that enters it, until it is left. There, torch's own `_use_lazy_graph_module`
+    has no say meanwhile; elsewhere, all say. Raises ValueError for a word that is no mode, and UnsupportedError for a
+    mode that this torch cannot have; under `auto` nothing. Source: pytorch#177907.
     """
     return _Context(bool(enabled), select(SHIM, mode).mode)
 

@@ -1,0 +1,33 @@
+"""What the project says in several places, it says alike."""
+
+import configparser
+import re
+from pathlib import Path
+
+import pytest
+
+tomllib = pytest.importorskip("tomllib", reason="tomllib came with Python 3.11")
+
+ROOT = Path(__file__).parent.parent
+CHOSEN = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["compat"]
+
+
+def test_tox_has_the_torches_of_pyproject():
+    tox = configparser.ConfigParser()
+    tox.read(ROOT / "tox.ini")
+    torches = CHOSEN["matrix-torches"]
+    assert tox["tox"]["env_list"] == f"torch{{{','.join(torches)}}}"
+    assert tox["testenv"]["deps"].split("\n")[1:] == [f"torch{torch}: torch=={torch}" for torch in torches]
+
+
+def test_the_default_torches_are_some_of_the_matrix_and_the_newest_is_among_them():
+    assert set(CHOSEN["default-torches"]) < set(CHOSEN["matrix-torches"])
+    assert CHOSEN["default-torches"][-1] == CHOSEN["matrix-torches"][-1]
+    assert CHOSEN["demo-torch"] in CHOSEN["default-torches"]
+
+
+def test_the_readme_names_every_torch_of_the_matrix_and_one_test_command():
+    readme = (ROOT / "README.md").read_text()
+    table = readme[readme.index("| torch | under `auto`") :]
+    assert re.findall(r"\d+\.\d+\.\d+", table[: table.index("\n\n")]) == CHOSEN["matrix-torches"]
+    assert len(re.findall(r"# the tests$", readme, re.MULTILINE)) == 1
