@@ -35,9 +35,9 @@ def _tool(name: str):  # type: ignore[no-untyped-def]
     try:
         return importlib.import_module(f".tools.{name}", __package__)
     except ModuleNotFoundError as error:
-        if error.name and error.name.endswith((".tools", f".tools.{name}")):
+        if error.name in (f"{__package__}.tools", f"{__package__}.tools.{name}"):
             raise CompatError(f"this copy of compat is vendored, without `{name}`") from error
-        raise
+        raise CompatError(f"`{name}` needs {error.name}, which is not installed") from error
 
 
 if __name__ == "__main__":
