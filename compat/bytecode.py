@@ -33,7 +33,7 @@ def redirect_calls(code: CodeType, old: tuple[str, str], new: tuple[str, str]) -
     names = (*code.co_names, *new)
     owner = code.co_names.index(old[0]) << _SHIFT
     method, new_method = (code.co_names.index(old[1]) << _SHIFT) | _SHIFT, ((len(names) - 1) << _SHIFT) | _SHIFT
-    if max(owner, method, new_method) > 255:
+    if max(owner, method, new_method) > 255:  # so no index needs an EXTENDED_ARG in front, either
         return None
     raw = bytearray(code.co_code)
     load_owner, load_method = bytes((_LOAD_ATTR, owner)), bytes((_CALL_LOAD, method))
@@ -42,9 +42,7 @@ def redirect_calls(code: CodeType, old: tuple[str, str], new: tuple[str, str]) -
         before = at - 2
         while before > 0 and raw[before] == _CACHE:
             before -= 2
-        # An EXTENDED_ARG in front would make it the load of another name, one with a larger index.
-        whole = at % 2 == 0 and raw[before - 2] != dis.EXTENDED_ARG and raw[at - 2] != dis.EXTENDED_ARG
-        if whole and raw[before : before + 2] == load_owner:
+        if at % 2 == 0 and raw[before : before + 2] == load_owner:
             raw[before + 1], raw[at + 1] = (len(names) - 2) << _SHIFT, new_method
             sites += 1
         at = raw.find(load_method, at + 1)

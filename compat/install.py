@@ -10,7 +10,7 @@ from . import version
 from .errors import UnsupportedError
 from .importing import when_imported
 from .patch import lock, shared
-from .selection import Selection, Shim, preview, select
+from .selection import Selection, Shim, asked_for, preview, select
 from .shims import all_shims, named
 
 
@@ -22,7 +22,9 @@ class _Installed:
         self._undo: Callable[[], None] | None = None
         self._lock, self._removed = threading.RLock(), False
         self.selection = preview(shim, mode)
-        self._stop = when_imported(shim.modules, self._confirm) if version.root() else lambda: None
+        self._stop: Callable[[], None] | None = None
+        if version.root() is not None and asked_for(shim, mode)[0] != "noop":
+            self._stop = when_imported(shim.modules, self._confirm)
 
     def _confirm(self) -> None:
         with self._lock:
@@ -43,7 +45,8 @@ class _Installed:
             undo()
 
     def remove(self) -> None:
-        self._stop()
+        if self._stop is not None:
+            self._stop()
         with self._lock:
             self._removed = True
             self._take_out()

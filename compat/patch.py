@@ -129,7 +129,7 @@ class Patch:
     def __init__(self, replacements: Iterable[tuple[FunctionType, Replace]]) -> None:
         with lock:
             self._layers = [(function, Layer(_joint(function).bottom.own, make)) for function, make in replacements]
-            self.functions = [function for function, _ in self._layers]
+            self.functions = tuple(function for function, _ in self._layers)
             self.holders: set[Holder] = set()  # who has entered and not left yet
             _patches.append(self)
 

@@ -80,7 +80,7 @@ class Refers(NamedTuple):
     def objection(self, found: Found) -> str | None:
         if found.code is None:
             return f"it is a {found.kind}"
-        return None if any(self.name in code.co_names for code in _nested(found.code)) else "its body does not"
+        return None if any(self.name in code.co_names for code in nested(found.code)) else "its body does not"
 
     def __str__(self) -> str:
         return f"{self.target} refers to {self.name}"
@@ -102,8 +102,9 @@ class Calls(NamedTuple):
         return f"{self.target} calls {self.owner}.{self.name}"
 
 
-def _nested(code: CodeType) -> Iterator[CodeType]:
+def nested(code: CodeType) -> Iterator[CodeType]:
+    """The code object, and those of all functions inside it."""
     yield code
     for const in code.co_consts:
         if isinstance(const, CodeType):
-            yield from _nested(const)
+            yield from nested(const)

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 from . import version
 from .adapters import adapter_for
 from .errors import UnsupportedError
-from .probe import Answer, Live, Reader, Source, answer
+from .probe import Answer, Live, Reader, answer
 from .requirements import Requirement
+from .source import Source
 
 MODES = ("auto", "native", "backport", "noop")
 SWITCH = "TORCH_COMPAT"  # takes "auto" and "noop" alone: what a mode means depends on the shim

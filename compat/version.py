@@ -20,8 +20,6 @@ def root() -> str | None:
     if torch is not None:
         path = list(getattr(torch, "__path__", ()))
         return path[0] if path else None
-    if "torch" in sys.modules:  # None in sys.modules is Python's way to say "must not be imported"
-        return None
     spec = importlib.util.find_spec("torch")
     found = list(spec.submodule_search_locations or ()) if spec else []
     return found[0] if found else None

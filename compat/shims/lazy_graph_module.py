@@ -68,6 +68,7 @@ class _Scopes:
 
 _scopes = shared("lazy_graph_module/scopes/1", _Scopes)
 _open = _scopes.open
+_modules: dict[str, Any] = sys.modules
 _patches: dict[str, Patch] = shared("lazy_graph_module/patches/1", dict)
 
 
@@ -104,15 +105,17 @@ def _splitting(layer: Layer) -> Callable[..., Any]:
 def _patch(mode: str) -> Patch | None:
     """The patch for this mode: a new one after a reload of torch's modules, whose functions are new then. The old one
     stays, or there is none, where something that does not fit has taken their place since the mode was selected."""
-    found: list[Any] = [getattr(sys.modules.get(_LAZY), "_get_graph_module_cls", None)]
-    if mode == "backport":
-        found.append(getattr(sys.modules.get(_SPLIT), "split_module", None))
-    with lock:
-        patch = _patches.get(mode)
-        changed = patch is None or patch.functions != found
-        if changed and all(answer(requirement, Live()).holds for requirement in getattr(SHIM, mode)):
-            patch = _patches[mode] = Patch(zip(found, (_choosing, _splitting)))
+    patch = _patches.get(mode)
+    try:
+        chooser = _modules[_LAZY]._get_graph_module_cls
+        found = (chooser, _modules[_SPLIT].split_module) if mode == "backport" else (chooser,)
+    except (AttributeError, KeyError):
         return patch
+    if patch is None or patch.functions != found:
+        with lock:
+            if all(answer(requirement, Live()).holds for requirement in getattr(SHIM, mode)):
+                patch = _patches[mode] = Patch(zip(found, (_choosing, _splitting)))
+    return patch
 
 
 class _Context(ContextDecorator):
@@ -120,7 +123,7 @@ class _Context(ContextDecorator):
 
     def __init__(self, enabled: bool, mode: str) -> None:
         self._enabled = enabled
-        self._patch = None if mode == "noop" else _patches.get(mode) or _patch(mode)
+        self._patch = None if mode == "noop" else _patch(mode)
         self._scopes: list[_Scope] = []
 
     def __enter__(self) -> None:
@@ -173,14 +176,18 @@ def force_recompile(gm: Any) -> int:
     Raises UnsupportedError where torch has them but no longer the methods that this needs. Source: pytorch#154282.
     """
     lazy = getattr(sys.modules.get(_LAZY), "_LazyGraphModule", None)
-    deferred = [module for module in gm.modules() if lazy is not None and isinstance(module, lazy)]
+    modules = [module for module in gm.modules() if lazy is not None and isinstance(module, lazy)]
+    ran = 0
     try:
-        deferred = [module for module in deferred if module._needs_recompile()]
-        for module in deferred:
-            module.real_recompile()
+        # Not in one pass: from torch 2.10 on, the recompile of a module marks its lazy children for theirs again.
+        while any(module._needs_recompile() for module in modules):
+            for module in modules:
+                if module._needs_recompile():
+                    module.real_recompile()
+                    ran += 1
     except AttributeError as error:
         raise UnsupportedError(f"force_recompile: this torch's lazy GraphModule has changed: {error}") from error
-    return len(deferred)
+    return ran
 
 
 def _install(mode: str) -> Callable[[], None]:

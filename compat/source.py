@@ -1,0 +1,141 @@
+"""Answering requirements about torch source text. Nothing of it is executed, and what it cannot tell is left undecided.
+
+Only what a module or a class binds outright is taken at its word: a `def` or `class` with decorators whose effect is
+known, a literal, an import of a module. A name that is bound under a condition, by a call or from elsewhere is not.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+from collections.abc import Callable
+from types import CodeType
+
+from .probe import Absent, Undecided, parameters_of
+from .requirements import Found, nested
+
+_Scope = ast.Module | ast.ClassDef
+_Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+# Decorators that hand back what they got, and decorators behind which `Live` sees the function inside.
+_TRANSPARENT = frozenset({"compatibility", "dataclass"})
+_WRAPPING = frozenset({"contextmanager", "staticmethod", "classmethod", "lru_cache", "cache", "wraps"})
+# Expressions whose value is neither a function nor a class, whatever their parts are.
+_LITERALS = (ast.Constant, ast.JoinedStr, ast.Tuple, ast.List, ast.Dict, ast.Set, ast.Compare, ast.BinOp, ast.UnaryOp)
+
+
+class Source:
+    """Reads torch source text. `read` takes a path below torch's parent folder, as in `torch/fx/graph.py`, and returns
+    the text, or None where there is no such file."""
+
+    def __init__(self, read: Callable[[str], str | None]) -> None:
+        self._read = read
+        self._modules: dict[str, ast.Module] = {}
+
+    @classmethod
+    def installed(cls, root: str) -> Source:
+        """The torch whose package folder is `root`."""
+
+        def read(path: str) -> str | None:
+            try:
+                with open(os.path.join(os.path.dirname(root), *path.split("/")), encoding="utf-8") as file:
+                    return file.read()
+            except (OSError, UnicodeDecodeError):
+                return None
+
+        return cls(read)
+
+    def find(self, target: str) -> Found:
+        """What stands under `module:qualified.name`; raises Absent or Undecided."""
+        name, _, path = target.partition(":")
+        module = self._module(name)
+        scope: _Scope = module
+        node: ast.AST = module
+        for part in path.split("."):
+            if not isinstance(node, _Scope):
+                raise Undecided(f"{target} is set on a value, not defined")
+            scope = node
+            node = _bound(target, module, scope, part)
+        return _describe(target, module, scope, node)
+
+    def _module(self, name: str) -> ast.Module:
+        if name not in self._modules:
+            path = name.replace(".", "/")
+            text = next((t for p in (f"{path}.py", f"{path}/__init__.py") if (t := self._read(p)) is not None), None)
+            if text is None:
+                raise Absent(f"{name} does not exist")
+            try:
+                self._modules[name] = ast.parse(text)
+            except (SyntaxError, ValueError) as error:
+                raise Undecided(f"{name} cannot be parsed by this Python ({error})") from error
+        return self._modules[name]
+
+
+def _bound(target: str, module: ast.Module, scope: _Scope, name: str) -> ast.AST:
+    """The last statement in `scope` that binds `name`."""
+    binding = [statement for statement in scope.body if name in _binds(statement)]
+    in_class = isinstance(scope, ast.ClassDef)
+    for node in ast.walk(module):
+        if in_class and isinstance(node, ast.Attribute) and node.attr == name and isinstance(node.ctx, ast.Store):
+            raise Undecided(f"{target} may be set from outside the class")
+        if not binding and isinstance(node, ast.Global) and name in node.names:
+            raise Undecided(f"{target} may be set by a function")
+    if binding:
+        return binding[-1]
+    if isinstance(scope, ast.ClassDef) and (scope.bases or scope.keywords or scope.decorator_list):
+        raise Undecided(f"{target} may be inherited")
+    if any("*" in _binds(statement) for statement in scope.body):
+        raise Undecided(f"{target} may come from a star import")
+    raise Absent(f"{target} does not exist")
+
+
+def _binds(statement: ast.stmt) -> set[str]:
+    """The names that a statement binds or deletes in its own scope; "*" for a star import."""
+    if isinstance(statement, ast.AnnAssign) and statement.value is None:
+        return set()
+    names: set[str] = set()
+    todo: list[ast.AST] = [statement]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            names |= {alias.asname or alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            names.add(node.id)
+        elif isinstance(name := getattr(node, "name", None), str):  # def, class, except ... as, case ... as
+            names.add(name)
+        if not isinstance(node, (_Function, ast.ClassDef, ast.Lambda, ast.Import, ast.ImportFrom)):
+            todo += ast.iter_child_nodes(node)
+    return names
+
+
+def _describe(target: str, module: ast.Module, scope: _Scope, node: ast.AST) -> Found:
+    if isinstance(node, ast.Import) or (
+        isinstance(node, (ast.Assign, ast.AnnAssign)) and isinstance(node.value, _LITERALS)
+    ):
+        return Found("value")
+    if not isinstance(node, (_Function, ast.ClassDef)) or getattr(node, "type_params", None):
+        raise Undecided(f"{target} is bound in a way ({type(node).__name__}) that does not tell to what")
+    heads = [d.func if isinstance(d, ast.Call) else d for d in node.decorator_list]
+    wrapping = {h.attr if isinstance(h, ast.Attribute) else getattr(h, "id", "") for h in heads} - _TRANSPARENT
+    if wrapping - _WRAPPING or (wrapping and isinstance(node, ast.ClassDef)):
+        raise Undecided(f"{target} is decorated by {', '.join(sorted(wrapping - _WRAPPING))}")
+    if isinstance(node, ast.ClassDef):
+        return Found("class")
+    code = _compiled(module, scope, node)
+    keyword_only = code.co_varnames[code.co_argcount :]  # as the class that they stand in mangles them
+    optional = [name for name, default in zip(keyword_only, node.args.kw_defaults) if default is not None]
+    kind = "wrapper" if wrapping or code.co_freevars else "function"
+    return Found(kind, parameters_of(code, len(node.args.defaults), optional), code)
+
+
+def _compiled(module: ast.Module, scope: _Scope, node: _Function) -> CodeType:
+    """The function's code object as Python would make it: compiled alone, without decorators, never run."""
+    bare: ast.stmt = type(node)(**{**{f: getattr(node, f) for f in node._fields}, "decorator_list": []})
+    ast.copy_location(bare, node)
+    if isinstance(scope, ast.ClassDef):  # for private names, and for super()
+        around = ast.parse(f"class {scope.name}: pass")
+        around.body[0].body = [bare]  # type: ignore[attr-defined]
+        bare = around.body[0]
+    futures = [s for s in module.body if isinstance(s, ast.ImportFrom) and s.module == "__future__"]
+    code = compile(ast.Module([*futures, bare], []), "<torch source>", "exec", dont_inherit=True)
+    return next(c for c in nested(code) if c.co_name == node.name and c.co_firstlineno == node.lineno)

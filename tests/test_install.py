@@ -1,0 +1,213 @@
+"""Process-wide: `install` and `uninstall`, before and after torch is imported, counted, and in all threads."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from conftest import ASK, RELEASE, made, same, split_kinds, state
+
+import compat
+
+NAME = "lazy_graph_module"
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays_installed() -> Iterator[None]:
+    yield
+    active = compat.status()[0].active
+    compat.uninstall(NAME)
+    assert not active
+
+
+def test_installed_everything_is_lazy_in_every_thread_and_task():
+    async def task() -> tuple[str, str]:
+        return made(), split_kinds()
+
+    compat.install(NAME, mode=ASK)
+    assert (made(), split_kinds()) == ("lazy", "lazy")
+    with ThreadPoolExecutor(1) as executor:
+        assert executor.submit(lambda: (made(), split_kinds())).result() == ("lazy", "lazy")
+    assert asyncio.run(task()) == ("lazy", "lazy")
+    compat.uninstall(NAME)
+    assert (made(), split_kinds()) == ("plain", "plain")
+
+
+def test_it_is_counted():
+    before = state()
+    compat.install(NAME, mode=ASK)
+    compat.install(NAME, mode=ASK)
+    compat.uninstall(NAME)
+    assert made() == "lazy"
+    compat.uninstall(NAME)
+    assert made() == "plain"
+    compat.uninstall(NAME)
+    assert same(before, state())
+
+
+def test_a_scope_outranks_the_install():
+    compat.install(NAME, mode=ASK)
+    with compat.lazy_graph_module(False, mode=ASK):
+        assert (made(), split_kinds()) == ("plain", "plain")
+        compat.uninstall(NAME)
+        compat.install(NAME, mode=ASK)
+        assert (made(), split_kinds()) == ("plain", "plain")
+    assert (made(), split_kinds()) == ("lazy", "lazy")
+    compat.uninstall(NAME)
+
+
+def test_uninstalled_in_the_middle_of_a_scope_the_scope_stays():
+    compat.install(NAME, mode=ASK)
+    with compat.lazy_graph_module(mode=ASK):
+        compat.uninstall(NAME)
+        assert (made(), split_kinds()) == ("lazy", "lazy")
+    assert (made(), split_kinds()) == ("plain", "plain")
+
+
+def test_without_names_it_is_every_fix_and_this_shim_is_none():
+    before = state()
+    compat.install()
+    assert compat.status()[0].active is False
+    assert same(before, state())
+    compat.uninstall()
+
+
+def test_status_has_the_mode_that_was_installed():
+    compat.install(NAME, mode="noop")
+    assert (compat.status()[0].mode, compat.status()[0].active) == ("noop", False)
+    compat.install(NAME, mode=ASK)
+    assert (compat.status()[0].mode, compat.status()[0].active) == (
+        "native" if RELEASE >= (2, 12) else "backport",
+        True,
+    )
+    compat.uninstall(NAME)
+    assert compat.status()[0].mode == "noop"
+    compat.uninstall(NAME)
+
+
+def test_all_or_none_go_in():
+    before = state()
+    unavailable = "backport" if RELEASE >= (2, 12) else "native"
+    with pytest.raises(compat.UnsupportedError):
+        compat.install(NAME, mode=unavailable)
+    with pytest.raises(ValueError, match=r"there is no shim 'nobody'; there are .*lazy_graph_module"):
+        compat.install(NAME, "nobody")
+    with pytest.raises(ValueError, match="there is no shim 'nobody'"):
+        compat.uninstall("nobody")
+    assert compat.status()[0].active is False
+    assert same(before, state())
+
+
+def test_the_cache_key_is_empty_for_what_changes_no_generated_code():
+    compat.install(NAME, mode=ASK)
+    assert compat.cache_key() == ""
+    compat.uninstall(NAME)
+
+
+@pytest.mark.parametrize("module", ["torch.fx.passes.split_module", "torch.fx._lazy_graph_module"])
+def test_it_survives_a_reload_of_a_torch_module(fresh, module):
+    assert fresh(reload_while_installed, module) == ["lazy", "lazy", "plain", "plain"]
+
+
+def reload_while_installed(name: str) -> list[str]:
+    split = sys.modules["torch.fx.passes.split_module"]
+    lazy = sys.modules["torch.fx._lazy_graph_module"]
+
+    def made_now() -> str:
+        built = lazy._make_graph_module(lazy.GraphModule({}, split.torch.fx.Graph()), split.torch.fx.Graph())
+        return "lazy" if isinstance(built, lazy._LazyGraphModule) else "plain"
+
+    compat.install(NAME, mode=ASK)
+    importlib.reload(sys.modules[name])
+    seen = [made_now(), split_kinds(split.split_module)]
+    compat.uninstall(NAME)
+    return [*seen, made_now(), split_kinds(split.split_module)]
+
+
+def scope_after_a_reload() -> list[str]:
+    split = sys.modules["torch.fx.passes.split_module"]
+    with compat.lazy_graph_module(mode=ASK):
+        seen = [split_kinds(split.split_module)]
+    importlib.reload(split)
+    with compat.lazy_graph_module(mode=ASK):
+        seen.append(split_kinds(split.split_module))
+    return [*seen, split_kinds(split.split_module)]
+
+
+def test_a_scope_after_a_reload_of_split_module(fresh):
+    assert fresh(scope_after_a_reload) == ["lazy", "lazy", "plain"]
+
+
+BEFORE_TORCH = """
+import sys, json, importlib.util
+import compat
+finders = list(sys.meta_path)
+compat.install("lazy_graph_module", mode={ask!r})
+first = compat.status()[0]
+found = importlib.util.find_spec("torch") is not None
+early = "torch" in sys.modules
+import torch
+from torch.fx import _lazy_graph_module as lazy
+from torch.fx.passes.split_module import split_module
+def kinds():
+    graph = torch.fx.symbolic_trace(lambda x: torch.relu(torch.sin(x)))
+    root = split_module(graph, torch.nn.Module(), lambda node: ["sin", "relu"].index(node.name))
+    return sorted({{isinstance(m, lazy._LazyGraphModule) for m in (root, root.submod_0, root.submod_1)}})
+installed, second = kinds(), compat.status()[0]
+codes = lazy._get_graph_module_cls.__code__.co_names, split_module.__code__.co_names
+heavy = [name for name in sys.modules if name.startswith(("torch._inductor", "torch._dynamo"))]
+compat.uninstall("lazy_graph_module")
+print(json.dumps(dict(
+    early=early, first=[first.mode, first.active], installed=installed, second=[second.mode, second.active],
+    after=kinds(), clean=sys.meta_path == finders, heavy=heavy,
+    own="_use_lazy_graph_module_flag" in lazy._get_graph_module_cls.__code__.co_names,
+    left=[m.__name__ for m in (lazy, sys.modules[split_module.__module__])
+          if "exec_module" in vars(m.__spec__.loader)],
+)))
+"""
+
+
+def test_installed_before_torch_is_imported_it_takes_effect_with_the_import(python):
+    got = python("-c", BEFORE_TORCH.format(ask=ASK))
+    mode = "native" if RELEASE >= (2, 12) else "backport"
+    assert got.returncode == 0, got.stderr
+    assert json.loads(got.stdout) == {
+        "early": False,
+        "first": [mode, False],
+        "installed": [True],
+        "second": [mode, True],
+        "after": [False],
+        "clean": True,
+        "heavy": [],
+        "own": True,
+        "left": [],
+    }
+
+
+UNINSTALLED_BEFORE_TORCH = """
+import sys
+import compat
+finders = list(sys.meta_path)
+compat.install("lazy_graph_module", mode={ask!r})
+compat.uninstall("lazy_graph_module")
+assert sys.meta_path == finders
+compat.install("lazy_graph_module", mode="noop")
+import torch
+from torch.fx import _lazy_graph_module as lazy
+assert lazy._get_graph_module_cls() is torch.fx.GraphModule
+assert compat.status()[0].active is False
+compat.uninstall("lazy_graph_module")
+assert sys.meta_path == finders
+with compat.lazy_graph_module(mode={ask!r}):
+    assert lazy._get_graph_module_cls() is lazy._LazyGraphModule
+"""
+
+
+def test_uninstalled_before_torch_is_imported_nothing_happens_with_the_import(python):
+    got = python("-c", UNINSTALLED_BEFORE_TORCH.format(ask=ASK))
+    assert got.returncode == 0, got.stderr

@@ -1,0 +1,284 @@
+"""With compat, `split_module` gives what it gives on a torch that is lazy natively. Shown by comparison:
+
+on 2.11 and 2.12 with what record_split.py recorded from 2.12.1; on later torches, whose `split_module` has changed,
+with torch's own switch there; on earlier ones with a plain split there, and the recorded laziness.
+"""
+
+import contextlib
+import functools
+import inspect
+import json
+import pathlib
+import subprocess
+import sys
+import traceback
+
+import pytest
+import torch
+from packaging.version import Version
+from record_split import (
+    ASPECTS,
+    CASES,
+    NATIVE,
+    PLAIN,
+    RECORDED_ON,
+    Interpreted,
+    Split,
+    Way,
+    describe,
+    graph_lines,
+    laziness,
+    recording,
+)
+from torch.fx.passes.split_module import split_module
+
+import compat
+
+TORCH = Version(torch.__version__).release
+MODE = "backport" if TORCH < (2, 11) else "auto"
+SHIMMED = Way(functools.partial(compat.lazy_graph_module, mode=MODE), compat.force_recompile)
+
+# What a plain split cannot do on a torch either, whatever 2.12.1 can: compared with how that plain split fails.
+NOT_HERE = {
+    # "Global autocast state changed while dynamo tracing": Dynamo's guards, repaired in 2.12.
+    ("autocast and grad regions", "dynamo, forced"): TORCH < (2, 12),
+}
+CASES_HERE = [
+    case
+    for case in CASES
+    if set(CASES[case].options) <= set(inspect.signature(split_module).parameters)  # 2.9 has no partition_affix
+]
+# What Dynamo says of Python 3.13.0, and of no other.
+pytestmark = pytest.mark.filterwarnings("ignore:Guards may run slower:RuntimeWarning")
+
+
+def near(seen: dict) -> dict:
+    """For one side of a comparison: the numbers that a run gives may differ in their last bits between torches."""
+    return seen | {"results": [pytest.approx(leaf, rel=1e-4, abs=1e-5) for leaf in seen.get("results", ())]}
+
+
+def exact(seen: dict) -> dict:
+    return seen | {"results": seen.get("results", [])}
+
+
+def expected(case: str, aspect: str) -> dict:
+    if TORCH >= (2, 13):
+        return describe(case, aspect, NATIVE)
+    recorded = recording()[1][case][aspect]
+    if NOT_HERE.get((case, aspect)):
+        return describe(case, aspect, PLAIN) | {"laziness": [*recorded["laziness"][:2], None]}
+    return recorded if TORCH >= (2, 11) else describe(case, aspect, PLAIN) | {"laziness": recorded["laziness"]}
+
+
+@pytest.mark.parametrize("aspect", ASPECTS)
+@pytest.mark.parametrize("case", CASES_HERE)
+def test_a_lazy_split_is_what_native_torch_gives(case: str, aspect: str) -> None:
+    assert exact(describe(case, aspect, SHIMMED)) == near(expected(case, aspect))
+
+
+@pytest.mark.skipif(TORCH[:2] not in ((2, 11), (2, 12)), reason="compared with what this torch itself gives")
+@pytest.mark.parametrize("case", CASES)
+def test_the_recorded_split_had_the_same_input(case: str) -> None:
+    assert graph_lines(CASES[case].input[0].graph) == recording()[0][case]
+
+
+@pytest.mark.skipif(Version(RECORDED_ON).release != TORCH, reason=f"the recording is from {RECORDED_ON}")
+@pytest.mark.parametrize("case", CASES)
+def test_recording_again_would_give_the_same(case: str) -> None:
+    assert list(recording()[1]) == list(CASES)
+    assert list(recording()[1][case]) == list(ASPECTS)
+    for aspect in ASPECTS:
+        assert exact(describe(case, aspect, NATIVE)) == near(recording()[1][case][aspect]), aspect
+
+
+def bits(values: object) -> list:
+    leaves = torch.utils._pytree.tree_leaves(values)
+    return [
+        (leaf.dtype, leaf.numpy(force=True).tobytes()) if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves
+    ]
+
+
+@pytest.mark.parametrize("case", CASES_HERE)
+def test_results_are_bitwise_those_of_the_unsplit_graph_and_of_a_plain_split(case: str) -> None:
+    gm, inputs = CASES[case].input
+    lazy = Split(CASES[case], SHIMMED).gm
+    with torch.no_grad():
+        results = [bits(module(*inputs)) for module in (gm, Split(CASES[case], PLAIN).gm, lazy, lazy)]
+    assert results[1:] == results[:-1]
+
+
+@pytest.fixture
+def generations(monkeypatch: pytest.MonkeyPatch) -> list:
+    """Grows by one with each graph that code is generated from."""
+    seen: list = []
+    generate = torch.fx.Graph.python_code
+    monkeypatch.setattr(
+        torch.fx.Graph, "python_code", lambda graph, *a, **k: (seen.append(graph), generate(graph, *a, **k))[1]
+    )
+    return seen
+
+
+@pytest.mark.parametrize("case", CASES_HERE)
+def test_a_split_generates_no_code_and_force_recompile_generates_it_once(case: str, generations: list) -> None:
+    CASES[case].input  # noqa: B018  # built here, so that only the split is counted
+    generations.clear()
+    gm = Split(CASES[case], SHIMMED).gm
+    graphs = [module.graph for module in gm.modules() if isinstance(module, torch.fx.GraphModule)]
+    assert generations == []
+    assert compat.force_recompile(gm) == len(graphs)
+    assert set(generations) == set(graphs)
+    assert len(generations) == len(graphs)
+    assert compat.force_recompile(gm) == 0
+    assert len(generations) == len(graphs)
+
+
+# How a split is used before the forcing, and which of its three modules that leaves deferred.
+USES = {
+    "not at all": (lambda gm, inputs: None, ["", "submod_0", "submod_1"]),
+    "called": (lambda gm, inputs: gm(*inputs), []),
+    "interpreted": (lambda gm, inputs: torch.fx.Interpreter(gm).run(*inputs), [""]),
+    "interpreted all through": (lambda gm, inputs: Interpreted(gm).run(*inputs), ["", "submod_0", "submod_1"]),
+    "one partition's code read": (lambda gm, inputs: gm.submod_1.code, ["", "submod_0"]),
+    "one partition called": (lambda gm, inputs: gm.submod_0(*inputs, *inputs), ["", "submod_1"]),
+    "printed readably": (lambda gm, inputs: gm.print_readable(print_output=False), ["", "submod_0", "submod_1"]),
+    "linted": (lambda gm, inputs: gm.graph.lint(), ["", "submod_0", "submod_1"]),
+    "called, then asked to recompile": (lambda gm, inputs: (gm(*inputs), gm.recompile()), [""]),
+}
+TREES = {
+    "bare": lambda gm: gm,
+    "in a module": lambda gm: torch.nn.Sequential(torch.nn.ReLU(), gm),
+    "its partition listed first": lambda gm: torch.nn.ModuleList([gm.submod_1, gm]),
+}
+
+
+def deferred(gm: torch.nn.Module) -> list[str]:
+    return [name for name, state in laziness(gm).items() if state == "deferred"]
+
+
+@pytest.mark.parametrize("tree", TREES)
+@pytest.mark.parametrize("use", USES)
+def test_force_recompile_leaves_nothing_deferred(use: str, tree: str, generations: list) -> None:
+    """From 2.10 on, generating the code of a GraphModule defers that of its lazy children, even where it was run."""
+    split = Split(CASES["block"], SHIMMED)
+    USES[use][0](split.gm, split.inputs)
+    assert deferred(split.gm) == USES[use][1]
+    held = TREES[tree](split.gm)
+    generations.clear()
+    assert compat.force_recompile(held) == len(generations)
+    assert deferred(held) == []
+    assert compat.force_recompile(held) == 0
+
+
+def test_force_recompile_finds_nothing_in_a_plain_split() -> None:
+    assert compat.force_recompile(Split(CASES["block"], PLAIN).gm) == 0
+
+
+# ---- however the caller came by split_module -------------------------------------------------------------------------
+
+ROUTES = """
+import functools, json, sys
+import torch
+from torch.fx.passes.split_module import split_module as by_name
+import torch.fx.passes.split_module
+by_partial = functools.partial(by_name, keep_original_order=True)
+def importing(*args):
+    from torch.fx.passes.split_module import split_module
+    return split_module(*args)
+kept = {"in a container": by_name}
+class Engine:
+    split = staticmethod(by_name)
+def by_default_argument(*args, split=by_name):
+    return split(*args)
+assert "compat" not in sys.modules
+import compat
+from torch.fx.passes.split_module import split_module as by_name_after
+routes = {
+    "by name": by_name,
+    "by name, after compat": by_name_after,
+    "by module attribute": lambda *args: torch.fx.passes.split_module.split_module(*args),
+    "partial": by_partial,
+    "in a container": kept["in a container"],
+    "static method": Engine().split,
+    "default argument": by_default_argument,
+    "imported when called": importing,
+}
+gm = torch.fx.symbolic_trace(torch.nn.Sequential(torch.nn.ReLU(), torch.nn.ReLU()))
+def deferred(split):
+    return compat.force_recompile(split(gm, gm, lambda node: int(node.target)))
+before = {name: deferred(split) for name, split in routes.items()}
+with compat.lazy_graph_module(mode=sys.argv[1]):
+    inside = {name: deferred(split) for name, split in routes.items()}
+after = {name: deferred(split) for name, split in routes.items()}
+print(json.dumps({name: [before[name], inside[name], after[name]] for name in routes}))
+"""
+ROUTE_NAMES = [line.split('"')[1] for line in ROUTES.partition("routes = {")[2].partition("}")[0].splitlines() if line]
+
+
+@pytest.fixture(scope="module")
+def deferred_by_route() -> dict:
+    """In a process of its own: only there has compat not been imported yet when split_module is."""
+    root = pathlib.Path(compat.__file__).parents[1]
+    command = [sys.executable, "-c", ROUTES, MODE]
+    ran = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    return json.loads(ran.stdout)
+
+
+@pytest.mark.parametrize("route", ROUTE_NAMES)
+def test_every_route_to_split_module_is_lazy_inside_and_plain_outside(route: str, deferred_by_route: dict) -> None:
+    assert deferred_by_route[route] == [0, 3, 0]
+
+
+# ---- what goes wrong, goes wrong as it does without compat -----------------------------------------------------------
+
+
+def _raise(node: torch.fx.Node) -> int:
+    raise LookupError(node.name)
+
+
+def _there_and_back(node: torch.fx.Node, calls: list[int]) -> int:
+    calls.append(0)
+    return len(calls) % 2
+
+
+BAD_CALLS = {
+    "callback raises": lambda gm: split_module(gm, gm, _raise),
+    "partitions in a cycle": lambda gm: split_module(gm, gm, functools.partial(_there_and_back, calls=[])),
+    "no arguments": lambda gm: split_module(),
+    "one argument too few": lambda gm: split_module(gm, gm),
+    "too many arguments": lambda gm: split_module(gm, gm, _raise, None, False, False, True, "pp"),
+    "unknown argument": lambda gm: split_module(gm, gm, _raise, lazily=True),
+    "argument given twice": lambda gm: split_module(gm, gm, _raise, m=gm),
+    "no graph": lambda gm: split_module(torch.nn.ReLU(), None, _raise),
+}
+
+
+@pytest.mark.parametrize("call", BAD_CALLS)
+def test_a_split_that_fails_fails_at_the_same_place_with_the_same_words(call: str) -> None:
+    gm = CASES["block"].input[0]
+    failures = []
+    for context in (contextlib.nullcontext(), SHIMMED.asking()):
+        with pytest.raises(Exception) as caught, context:  # noqa: PT011  # which, is what is compared
+            BAD_CALLS[call](gm)
+        frames = traceback.extract_tb(caught.value.__traceback__)
+        place = frames[-1].filename, frames[-1].lineno, {frame.name for frame in frames if "torch" in frame.filename}
+        failures.append((type(caught.value), str(caught.value), place))
+    assert failures[0] == failures[1]
+
+
+def test_split_module_looks_the_same_inside() -> None:
+    def looks() -> tuple:
+        f = split_module
+        return (
+            inspect.signature(f),
+            f.__name__,
+            f.__qualname__,
+            f.__doc__,
+            f.__defaults__,
+            f.__kwdefaults__,
+            f.__module__,
+        )
+
+    outside = looks()
+    with SHIMMED.asking():
+        assert looks() == outside
