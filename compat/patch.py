@@ -157,13 +157,11 @@ class Patch:
         try:
             for function, layer in self._layers:
                 joint = _joints[function]
+                if function.__code__ is not joint.before:
+                    joint = _joint(function)
+                # Otherwise the joint is in; or code that somebody outside has put over it, and which stays there.
                 if function.__code__ is joint.before:
                     function.__code__ = joint.code
-                else:
-                    joint = _joint(function)
-                    # Code that somebody outside has put over a layer stays there; ours is reached through it.
-                    if function.__code__ is joint.before:
-                        function.__code__ = joint.code
                 layer.below = joint.top
                 joint.top = layer
         except BaseException:

@@ -18,11 +18,6 @@ MODES = ("auto", "native", "backport", "noop")
 SWITCH = "TORCH_COMPAT"  # takes "auto" and "noop" alone: what a mode means depends on the shim
 
 
-def variable(name: str) -> str:
-    """The environment variable of the shim called `name`."""
-    return f"{SWITCH}_{name.upper()}"
-
-
 class Shim(NamedTuple):
     """One behaviour under one name. Its file in `shims/` tells the rest of its story."""
 
@@ -38,7 +33,7 @@ class Shim(NamedTuple):
 
     @property
     def variable(self) -> str:
-        return variable(self.name)
+        return f"{SWITCH}_{self.name.upper()}"
 
     @property
     def modules(self) -> frozenset[str]:

@@ -26,11 +26,12 @@ def test_every_attention_is_a_partition_and_so_is_what_stands_between(captured):
     assert {node.op for node in graph.graph.nodes if node not in numbers} <= {"placeholder", "get_attr", "output"}
 
 
-def test_the_plain_split_generates_the_code_of_every_partition_twice_and_the_lazy_one_none(captured):
+def test_the_plain_split_generates_the_code_of_every_partition_and_the_lazy_one_none(captured):
     graph, _, numbers = captured
     with demo.counting_recompiles() as ran:
         plain = split(graph, numbers)
-    assert len(ran) == 2 * (2 * LAYERS + 1) + 1
+    times = 2 if hasattr(torch.fx.GraphModule, "_recompile_submodules") else 1  # once more for the root, from 2.10 on
+    assert len(ran) == times * (2 * LAYERS + 1) + 1
     assert demo.deferred_in(plain) == []
     with demo.counting_recompiles() as ran, lazy_graph_module(mode=WORKING):
         lazy = split(graph, numbers)
