@@ -1,0 +1,107 @@
+"""Ranges of torch versions: from a specifier, or from the file of an engine that pins its torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import InvalidVersion, Version
+
+# Every form in which torch versions occur: development and nightly builds, vendor containers, candidates, releases,
+# and releases with a local part, which equal no plain version.
+_FORMS = (".dev0", ".dev99999999", "a0+x", "rc1", "", "+cu130")
+_MINORS = [f"1.{n}" for n in range(14)] + [f"2.{n}" for n in range(60)] + ["3.0", "3.1"]
+_GRID = [f"{minor}.{micro}{form}" for minor in _MINORS for micro in range(4) for form in _FORMS]
+
+_VERSION = re.compile(r"\d+(?:\.\d+)+(?:\.?(?:dev|a|b|rc|post)\d*)*")
+_QUOTED = re.compile(r'"([^"\n]*)"|\'([^\'\n]*)\'')
+
+
+class Range(NamedTuple):
+    """Any version that one of the specifiers accepts. Pre-releases are in it where the specifier has room for them."""
+
+    text: str
+    specifiers: tuple[SpecifierSet, ...]
+
+    def __contains__(self, torch: object) -> bool:
+        return any(specifier.contains(str(torch), prereleases=True) for specifier in self.specifiers)
+
+    def samples(self, named: Iterable[str] = ()) -> tuple[str, ...]:
+        """Versions in the range, so many that a comparison with one of the versions `named` which has one outcome for
+        all of them has it on the whole range."""
+        extra = {f"{name}{form}" for name in named for form in ("", "+cu130")}
+        return (*_on_grid(self), *(text for text in sorted(extra) if _is_version(text) and text in self))
+
+
+@lru_cache(maxsize=None)
+def _on_grid(torches: Range) -> tuple[str, ...]:
+    """Raises ValueError for a range that no version is in."""
+    edges = _VERSION.findall(torches.text)
+    found = tuple(text for text in (*_GRID, *edges) if _is_version(text) and text in torches)
+    if not found:
+        raise ValueError(f"there is no torch version in {torches.text!r}")
+    return found
+
+
+def _is_version(text: str) -> bool:
+    try:
+        return bool(Version(text))
+    except InvalidVersion:
+        return False
+
+
+def torch_range(spec: str) -> Range:
+    """spec: `>=2.12,<2.16`, or the path of a pyproject.toml or requirements file. Raises ValueError in one sentence."""
+    path = Path(spec)
+    if not path.is_file():
+        try:
+            return Range(spec, (SpecifierSet(spec),))
+        except InvalidSpecifier as error:
+            raise ValueError(f"--torch is {spec!r}: no version specifier as in '>=2.12,<2.16', and no file") from error
+    try:
+        lines = list(_toml(path) if path.suffix == ".toml" else _requirements(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
+    found = [torch for torch in map(_torch, lines) if torch is not None]
+    if not found:
+        raise ValueError(f"{path} has no requirement on torch")
+    return Range(" or ".join(dict.fromkeys(str(one) or "any" for one in found)), tuple(found))
+
+
+def _torch(line: str) -> SpecifierSet | None:
+    try:
+        requirement = Requirement(line)
+    except InvalidRequirement:
+        return None
+    return requirement.specifier if requirement.name.lower() == "torch" else None
+
+
+def _toml(path: Path) -> Iterable[str]:
+    """The requirements in a pyproject.toml; what only the build needs counts where nothing else names torch.
+
+    Python 3.10 has no TOML parser. Requirements are quoted strings, and no other quoted string starts with `torch`.
+    """
+    of_build: dict[bool, list[str]] = {True: [], False: []}
+    section = ""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.startswith("["):
+            section = line.strip()
+        found = [a or b for a, b in _QUOTED.findall(line.split(" #")[0]) if not line.lstrip().startswith("#")]
+        of_build[section == "[build-system]"] += found
+    return of_build[False] if any(map(_torch, of_build[False])) else of_build[True]
+
+
+def _requirements(path: Path, seen: tuple[Path, ...] = ()) -> Iterator[str]:
+    """The requirements in a requirements file and in those that it includes."""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        text = re.sub(r"(^|\s)#.*|\s--hash=\S+|\\$", "", line).strip()
+        include = re.match(r"(?:-r|--requirement|-c|--constraint)[\s=]*(.+)", text)
+        if include and path not in seen:
+            yield from _requirements(path.parent / include.group(1), (*seen, path))
+        elif text:
+            yield text
