@@ -130,10 +130,14 @@ def _dead_lines(tree: ast.Module) -> Iterator[tuple[ast.expr, dict[bool | None, 
     """For the test of every `if`: the lines that are dead if it is always true, and if it is never true."""
     for node in ast.walk(tree):
         for block in (getattr(node, field, None) for field in ("body", "orelse", "finalbody")):
-            for at, statement in enumerate(block if isinstance(block, list) else ()):
+            statements: list[ast.stmt] = block if isinstance(block, list) else []
+            for at, statement in enumerate(statements):
                 if isinstance(statement, ast.If):
-                    rest, no_else = block[at + 1 :], not statement.orelse
-                    never = [[statement] if no_else else statement.body, rest if _leaves(statement.orelse) else []]
+                    rest, no_else = statements[at + 1 :], not statement.orelse
+                    never: list[list[ast.stmt]] = [
+                        [statement] if no_else else statement.body,
+                        rest if _leaves(statement.orelse) else [],
+                    ]
                     always = [statement.orelse, rest if _leaves(statement.body) else []]
                     yield statement.test, {True: _lines(always), False: _lines(never)}
 

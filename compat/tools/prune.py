@@ -63,7 +63,7 @@ def _shim(shim: Shim, within: dict[str, dict[str, Modes]]) -> Verdict:
 
 
 def own_lines(going: list[Verdict]) -> list[Definition]:
-    """The lines of compat that go with these: whole files, what only the backport mode runs, and what only those use."""
+    """The lines of compat that go with these: whole files, what only a backport runs, and what only those use."""
     names = {verdict.what for verdict in going}
     trees = {path: ast.parse(path.read_bytes()) for path in sorted(_PACKAGE.rglob("*.py")) if "tools" not in path.parts}
     whole = {_PACKAGE / "adapters" / f"{n[8:]}.py" for n in names if n.startswith("adapter ")}
@@ -73,7 +73,7 @@ def own_lines(going: list[Verdict]) -> list[Definition]:
         path = _PACKAGE / "shims" / f"{shim.name}.py"
         if f"backport of {shim.name}" in names:
             gone[path] = tuple(_of_backport(trees[path]))
-    direct = [Definition(path, "", *lines) for path, ranges in gone.items() for lines in ranges]
+    direct = [Definition(path, *lines, "") for path, ranges in gone.items() for lines in ranges]
     return direct + unused(trees, gone)
 
 

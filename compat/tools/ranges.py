@@ -18,7 +18,7 @@ _FORMS = (".dev0", ".dev99999999", "a0+x", "rc1", "", "+cu130")
 _MINORS = [f"1.{n}" for n in range(14)] + [f"2.{n}" for n in range(60)] + ["3.0", "3.1"]
 _GRID = [f"{minor}.{micro}{form}" for minor in _MINORS for micro in range(4) for form in _FORMS]
 
-_VERSION = re.compile(r"\d+(?:\.\d+)+(?:\.?(?:dev|a|b|rc|post)\d*)*")
+_VERSION = re.compile(r"\d+(?:\.\d+)+(?:\.?(?:dev|a|b|rc|post)\d*)*(?:\+[\w.]+)?")
 _QUOTED = re.compile(r'"([^"\n]*)"|\'([^\'\n]*)\'')
 
 
@@ -70,6 +70,8 @@ def torch_range(spec: str) -> Range:
     found = [torch for torch in map(_torch, lines) if torch is not None]
     if not found:
         raise ValueError(f"{path} has no requirement on torch")
+    # A bare `torch` beside one with versions adds nothing; and it may be a keyword.
+    found = [torch for torch in found if str(torch)] or found
     return Range(" or ".join(dict.fromkeys(str(one) or "any" for one in found)), tuple(found))
 
 
@@ -84,16 +86,18 @@ def _torch(line: str) -> SpecifierSet | None:
 def _toml(path: Path) -> Iterable[str]:
     """The requirements in a pyproject.toml; what only the build needs counts where nothing else names torch.
 
-    Python 3.10 has no TOML parser. Requirements are quoted strings, and no other quoted string starts with `torch`.
+    By line, for Python 3.10 has no TOML parser: a requirement is a quoted string in one of these tables.
     """
-    of_build: dict[bool, list[str]] = {True: [], False: []}
-    section = ""
+    tables: dict[str, list[str]] = {"project": [], "project.optional-dependencies": [], "dependency-groups": []}
+    build = tables["build-system"] = []
+    inside: list[str] = []
     for line in path.read_text(encoding="utf-8").splitlines():
-        if line.startswith("["):
-            section = line.strip()
-        found = [a or b for a, b in _QUOTED.findall(line.split(" #")[0]) if not line.lstrip().startswith("#")]
-        of_build[section == "[build-system]"] += found
-    return of_build[False] if any(map(_torch, of_build[False])) else of_build[True]
+        if head := re.match(r"\s*\[([\w.-]+)\]", line):
+            inside = tables.get(head.group(1), [])
+        elif not line.lstrip().startswith("#"):
+            inside += [a or b for a, b in _QUOTED.findall(line.split(" #")[0])]
+    others = [line for table in tables.values() if table is not build for line in table]
+    return others if any(_torch(line) is not None for line in others) else build
 
 
 def _requirements(path: Path, seen: tuple[Path, ...] = ()) -> Iterator[str]:

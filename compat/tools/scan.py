@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from packaging.version import InvalidVersion, Version
@@ -127,7 +128,7 @@ def scan(paths: list[str], against: str | None = None, as_json: bool = False) ->
     if against:
         differ = changes((column, other) for column in old for other in columns[1:])
     else:
-        differ = changes(zip(columns, columns[1:]))
+        differ = changes(pairwise(columns))
     names = {change.shim for change in differ} if old else {shim.name for shim in all_shims()}
     shown = _json(columns, names, differ, sentences) if as_json else _text(columns, names, differ)
     return shown, sentences, 2 if sentences else int(bool(against) and any(change.lost for change in differ))

@@ -19,7 +19,7 @@ class Import(NamedTuple):
 
     @property
     def module(self) -> str:
-        stem, dot, last = self.dotted.rpartition(".")
+        stem, dot, _ = self.dotted.rpartition(".")
         return stem if stem.strip(".") else stem + dot
 
     @property
@@ -34,9 +34,9 @@ class Scope:
     """The names of a module, class or function. A name that is bound in more than one place has no single value."""
 
     def __init__(self, node: ast.AST, folder: Path, outer: Scope | None = None) -> None:
+        self.folder, self.of_class = folder, isinstance(node, ast.ClassDef)
         # The names of a class are not seen in its methods.
-        self.folder, self.outer = folder, outer.outer if outer and outer.of_class and not isinstance(node, ast.Module) else outer
-        self.of_class = isinstance(node, ast.ClassDef)
+        self.outer: Scope | None = outer.outer if outer and outer.of_class and isinstance(node, _FUNCTIONS) else outer
         self._sure = True
         self.values: dict[str, Any] = {}  # of names that stand for a value by now: arguments of a call looked into
         self.bound: dict[str, list[Bound]] = {}
@@ -82,19 +82,19 @@ class Scope:
     def _collect(self, node: ast.AST) -> None:
         if isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
             self._bind(node.name, node)
-            for inside in ast.walk(node) if self.outer is None else ():
-                if isinstance(inside, ast.Global):  # a function that assigns to a global binds it once more
-                    self._collect(inside)
+            for within in ast.walk(node) if self.outer is None else ():
+                if isinstance(within, ast.Global):  # a function that assigns to a global binds it once more
+                    self._collect(within)
             return
         inside = list(ast.iter_child_nodes(node))
         if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value:
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             names = [target for target in targets if isinstance(target, ast.Name)]
-            for target in names:
-                self._bind(target.id, node.value if self._sure else ast.Pass())
+            for name in names:
+                self._bind(name.id, node.value if self._sure else ast.Pass())
             inside = [child for child in inside if child not in names]
-        for name, to in self._bindings(node):
-            self._bind(name, to)
+        for bound, to in self._bindings(node):
+            self._bind(bound, to)
         for child in inside:
             self._collect(child)
 

@@ -65,10 +65,9 @@ def page(recorded: dict[str, dict[str, dict[str, Modes]]]) -> str:
         _row("---", *("---" for _ in recorded)),
         *(_row(f"`{shim.name}`", *(_word(given, shim.name) for given in recorded.values())) for shim in every),
         "",
-        "`native`: torch has it. `backport`: torch lacks it, a backport stands in. `noop`: nothing happens; with a `*`,",
-        "the backport works there too, for whoever asks for it by name. `undecided`: source does not tell.",
-        "A cell with a `/` was scanned as its first word and is its second when run live; where there is none, the two",
-        "agree.",
+        "`native`: torch has it. `backport`: torch lacks it, a backport stands in. `noop`: nothing happens; with a",
+        "`*`, the backport works there too, for whoever asks for it by name. `undecided`: source does not tell.",
+        "A cell with a `/` is its first word as scanned from source and its second as run live; elsewhere both agree.",
     ]
     for shim in every:
         lines += ["", *_section(shim, recorded)]
@@ -113,14 +112,14 @@ def _row(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def stale() -> list[str]:
+def stale(page_path: Path = PAGE) -> list[str]:
     """What is out of date, in words."""
     torch, now = entry()
     found = []
     if known().get(torch) != now:
         found.append(f"{RECORD.name} does not have what torch {torch} gets")
-    if not PAGE.exists() or PAGE.read_text(encoding="utf-8") != page(known()):
-        found.append(f"{PAGE.name} is not what {RECORD.name} makes")
+    if not page_path.exists() or page_path.read_text(encoding="utf-8") != page(known()):
+        found.append(f"{page_path.name} is not what {RECORD.name} makes")
     return found
 
 

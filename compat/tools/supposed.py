@@ -50,7 +50,7 @@ class TorchVersion(str):
         return self._by(operator.eq, other)
 
 
-_OPERATORS = {
+_OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     ast.Lt: operator.lt,
     ast.LtE: operator.le,
     ast.Gt: operator.gt,
@@ -59,12 +59,13 @@ _OPERATORS = {
     ast.NotEq: operator.ne,
     ast.In: lambda a, b: a in b,
     ast.NotIn: lambda a, b: a not in b,
+    ast.USub: operator.neg,
 }
 _BY_SIGN = {">=": operator.ge, ">": operator.gt, "<=": operator.le, "<": operator.lt, "==": operator.eq}
 
 
 def _compared(torch: str, sign: str, target: str) -> bool:
-    """As the engines' helpers compare. Some strip what follows the release number first: where that decides, unknown."""
+    """As engines' helpers compare. Some strip what follows the release number first: where that decides, unknown."""
     given, other = Version(str(torch)), Version(target)
     compare = _BY_SIGN[sign]
     outcomes = {compare(given, other), compare(Version(given.base_version), other)}
@@ -120,8 +121,8 @@ class Evaluator:
 
     def value(self, node: ast.AST, scope: Scope) -> Any:
         """The value of an expression. Raises Unknown."""
-        evaluate = getattr(self, f"_{type(node).__name__.lower()}", None)
-        if evaluate is None or self._depth > 50:
+        evaluate: Callable[[ast.AST, Scope], Any] | None = getattr(self, f"_{type(node).__name__.lower()}", None)
+        if evaluate is None or self._depth > 50:  # the depth: of names that stand for one another
             raise Unknown
         self._depth += 1
         try:
@@ -159,7 +160,7 @@ class Evaluator:
 
     def _unaryop(self, node: ast.UnaryOp, scope: Scope) -> Any:
         value = self.value(node.operand, scope)
-        return {ast.Not: operator.not_, ast.USub: operator.neg}[type(node.op)](value)
+        return not value if isinstance(node.op, ast.Not) else _OPERATORS[type(node.op)](value)
 
     def _compare(self, node: ast.Compare, scope: Scope) -> bool:
         left = self.value(node.left, scope)

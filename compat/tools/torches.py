@@ -20,8 +20,8 @@ from ..requirements import Found
 
 Read = Callable[[str], "bytes | None"]
 
-# What every torch with a compile stack has had. A tree without one of them is a part of a torch: judging it would report
-# as removed what is only not there.
+# What every torch with a compile stack has had. A tree without one of them is a part of a torch: judging it would
+# report as removed what is only not there.
 _ESSENTIAL = ("torch", "torch/fx", "torch/_dynamo", "torch/_inductor", "torch/_functorch")
 
 
@@ -37,7 +37,7 @@ class Torch(NamedTuple):
 
 @contextmanager
 def opened(path: str) -> Iterator[Torch]:
-    """The torch at `path`, for as long as the context lasts. Raises Unreadable, also later, while its source is read."""
+    """The torch at `path`, for as long as the context lasts. Raises Unreadable, here or while its source is read."""
     if not Path(path).exists():
         raise Unreadable(f"{path}: there is no such file or folder")
     if Path(path).is_dir():
@@ -46,10 +46,14 @@ def opened(path: str) -> Iterator[Torch]:
         return
     try:
         wheel = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         raise Unreadable(f"{path}: not a folder and not a whole wheel ({error})") from error
     with wheel:
-        yield _torch(path, _inside(wheel, path), [n for n in wheel.namelist() if n.endswith(".dist-info/RECORD")])
+        names = wheel.namelist()
+        records = [name for name in names if name.endswith(".dist-info/RECORD")]
+        if "torch/__init__.py" in names and not records:
+            raise Unreadable(f"{path}: not a whole wheel, for it has no RECORD")
+        yield _torch(path, _inside(wheel, path), records)
 
 
 def _torch(path: str, read: Read, records: list[str]) -> Torch:

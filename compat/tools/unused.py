@@ -12,9 +12,9 @@ from .gates import Lines
 
 class Definition(NamedTuple):
     path: Path
-    name: str
     first: int
     last: int
+    name: str
 
 
 def unused(trees: dict[Path, ast.Module], gone: dict[Path, Lines]) -> list[Definition]:
@@ -51,9 +51,9 @@ def _definitions(path: Path, tree: ast.Module) -> Iterator[Definition]:
     for node in tree.body:
         # A decorator may hand the definition on to somebody.
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.decorator_list:
-            yield Definition(path, node.name, node.lineno, node.end_lineno or node.lineno)
+            yield Definition(path, node.lineno, node.end_lineno or node.lineno, node.name)
         elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            yield Definition(path, node.targets[0].id, node.lineno, node.end_lineno or node.lineno)
+            yield Definition(path, node.lineno, node.end_lineno or node.lineno, node.targets[0].id)
 
 
 def _names(tree: ast.Module) -> Iterator[tuple[str, int]]:
