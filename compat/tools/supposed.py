@@ -29,10 +29,11 @@ class TorchVersion(str):
 
     def _by(self, compare: Callable[[Any, Any], bool], other: Any) -> bool:
         try:
-            other = other if isinstance(other, (str, Version)) else ".".join(map(str, other))
-            return compare(Version(self), other if isinstance(other, Version) else Version(other))
+            if not isinstance(other, Version):  # torch knows its own copy of that class alone
+                return compare(Version(self), Version(other if isinstance(other, str) else ".".join(map(str, other))))
         except InvalidVersion:
-            return compare(str(self), str(other))
+            pass
+        return compare("".join(self), other)
 
     def __lt__(self, other: Any) -> bool:
         return self._by(operator.lt, other)
