@@ -1,8 +1,10 @@
 """`scan`: what is read from wheels and trees is what the live torch answers, and bad input spoils only itself."""
 
 import json
+import os
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -71,11 +73,25 @@ def test_a_git_checkout_says_its_version_in_version_txt(tmp_path):
     assert (column.torch, column.cells["lazy_graph_module"].auto) == ("2.13.0a0", "native")
 
 
+WHEEL = "COMPAT_TEST_WHEEL"  # a torch wheel as the package index has it
+
+
+@pytest.mark.skipif(WHEEL not in os.environ, reason=f"{WHEEL} does not name a real torch wheel")
+def test_a_real_wheel_takes_less_than_two_seconds_and_300_mb():
+    code = "import resource, sys; from compat.__main__ import main; assert main(['scan', sys.argv[1]]) == 0;"
+    code += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    start = time.perf_counter()
+    ran = subprocess.run([sys.executable, "-c", code, os.environ[WHEEL]], check=True, capture_output=True, text=True)
+    assert time.perf_counter() - start < 2
+    assert int(ran.stdout.split()[-1]) < 300 * 1024
+
+
 BAD = {
     "missing": "there is no such file",
     "truncated.whl": "not a whole wheel",
     "no-torch.zip": "no torch in it",
     "no-record.whl": "it has no RECORD",
+    "newer-zip.whl": "not a whole wheel",
     "damaged.whl": "is damaged",
     "no-version": "neither torch/version.py nor version.txt",
     "no-package": "no torch/_inductor/__init__.py",
@@ -99,6 +115,8 @@ def bad(tmp_path):
                 wheel.writestr(path, text)
     at = data.index(b"torch/version.py") + len("torch/version.py")  # what is compressed follows its name
     (tmp_path / "damaged.whl").write_bytes(data[:at] + b"\xff" * 8 + data[at + 8 :])
+    at = data.index(b"PK\1\2") + 6  # in its directory: which version of the format it takes to read it
+    (tmp_path / "newer-zip.whl").write_bytes(data[:at] + b"\xff" + data[at + 1 :])
     for name, lacks in (("no-version", "torch/version.py"), ("no-package", "torch/_inductor/__init__.py")):
         trees.as_tree(tmp_path / name, {path: text for path, text in files.items() if path != lacks})
     record = f"torch/x.py,,\n{trees.SPLIT},,\n"
