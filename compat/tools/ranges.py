@@ -34,23 +34,28 @@ class Range(NamedTuple):
     def samples(self, named: Iterable[str] = ()) -> tuple[str, ...]:
         """Versions in the range, so many that a comparison with one of the versions `named` which has one outcome for
         all of them has it on the whole range."""
-        extra = {f"{name}{form}" for name in named for form in ("", "+cu130")}
-        return (*_on_grid(self), *(text for text in sorted(extra) if _is_version(text) and text in self))
+        extra = {f"{_three(name)}{form}" for name in named for form in ("", "+cu130")}
+        return (*_on_grid(self), *(text for text in sorted(extra) if _is_torch(text) and text in self))
 
 
 @lru_cache(maxsize=None)
 def _on_grid(torches: Range) -> tuple[str, ...]:
     """Raises ValueError for a range that no version is in."""
-    edges = _VERSION.findall(torches.text)
-    found = tuple(text for text in (*_GRID, *edges) if _is_version(text) and text in torches)
+    edges = map(_three, _VERSION.findall(torches.text))
+    found = tuple(text for text in (*_GRID, *edges) if _is_torch(text) and text in torches)
     if not found:
         raise ValueError(f"there is no torch version in {torches.text!r}")
     return found
 
 
-def _is_version(text: str) -> bool:
+def _three(text: str) -> str:
+    """A version as torch would spell it: `2.9.0` for `2.9`, which compares alike, and is not the same release tuple."""
+    return re.sub(r"^(\d+\.\d+)(?!\.?\d)", r"\1.0", text)
+
+
+def _is_torch(text: str) -> bool:
     try:
-        return bool(Version(text))
+        return len(Version(text).release) == 3
     except InvalidVersion:
         return False
 
