@@ -158,7 +158,8 @@ def test_names_and_helpers_are_followed_into_the_modules_of_the_engine(tmp_path)
     (">=2.9", "is_torch_equal('2.9.1')", None),
     ("==2.12.dev20260301", "is_torch_equal_or_newer('2.11')", True),
     (">=2.12.0.dev0", "parse(torch.__version__) == parse('2.12.dev20260301')", None),
-    (">=2.9", "Version(torch.__version__).release <= (2, 9)", False),  # torch's releases have three numbers
+    (">=2.9", "Version(torch.__version__).release <= (2, 9)", False),
+    (">=2.0,<3", "Version(torch.__version__).release > (2, int('0') and int('2'))", True),  # torch's releases have three numbers
     (">=2.12.0.dev0,<2.12.0rc9", "is_torch_equal_or_newer('2.12.0')", "?"),  # some such helpers drop the `.dev0`
     ("==2.14.0", "is_torch_equal_or_newer(MINIMUM)", "?"),
     ("==2.14.0", "parse(torch.__version__) >= parse(MINIMUM)", "?"),
