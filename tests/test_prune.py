@@ -159,7 +159,7 @@ def test_names_and_helpers_are_followed_into_the_modules_of_the_engine(tmp_path)
     ("==2.12.dev20260301", "is_torch_equal_or_newer('2.11')", True),
     (">=2.12.0.dev0", "parse(torch.__version__) == parse('2.12.dev20260301')", None),
     (">=2.9", "Version(torch.__version__).release <= (2, 9)", False),
-    (">=2.0,<3", "Version(torch.__version__).release > (2, int('0') and int('2'))", True),  # torch's releases have three numbers
+    (">=2.0,<3", "Version(torch.__version__).release > (2, int('0') and int('2'))", True),
     (">=2.12.0.dev0,<2.12.0rc9", "is_torch_equal_or_newer('2.12.0')", "?"),  # some such helpers drop the `.dev0`
     ("==2.14.0", "is_torch_equal_or_newer(MINIMUM)", "?"),
     ("==2.14.0", "parse(torch.__version__) >= parse(MINIMUM)", "?"),
@@ -362,8 +362,31 @@ def test_no_torch_from_2_12_on_needs_the_backport_of_lazy_graph_module(capsys):
     assert "adapter torch_2_12: " in stays
     lines = stays[stays.index("Lines that go with it:") :]
     assert "compat/adapters/torch_2_11.py:1-" in lines
-    assert re.search(r"compat/shims/lazy_graph_module\.py:\d+-\d+ _splitting\n", lines)
+    assert re.search(r"compat/requirements\.py:\d+-\d+ Calls\n", lines)
     assert "choosing" not in lines
+
+
+def test_what_only_a_backport_runs_are_its_branches_its_requirements_and_what_those_use():
+    source = """\
+def _new(): ...
+def _old(): ...
+def _patch(mode):
+    found = [_new]
+    if mode == "backport":
+        found.append(_old)
+    return found
+SHIM = Shim(
+    native=(Symbol(""),),
+    backport=(
+        Calls(""),
+    ),
+)
+"""
+    path = Path("shim.py")
+    tree = ast.parse(source)
+    lines = tuple(prune._of_backport(tree))
+    assert sorted(lines) == [(5, 6), (10, 12)]
+    assert [one.name for one in unused({path: tree}, {path: lines})] == ["_old"]
 
 
 def test_a_range_with_2_11_still_needs_it_and_says_for_which(capsys):

@@ -15,8 +15,9 @@ from typing import NamedTuple
 
 from .. import version
 from ..errors import CompatError
-from ..probe import Source, Undecided
+from ..probe import Undecided
 from ..requirements import Found
+from ..source import Source
 
 Read = Callable[[str], "bytes | None"]
 
