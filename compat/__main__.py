@@ -18,10 +18,21 @@ def main(arguments: list[str] | None = None) -> int:
     shown.add_argument("--json", action="store_true", help="the same as JSON, with the evidence")
     demo = commands.add_parser("demo", help="split a transformer with and without the shim, and compare")
     demo.add_argument("--layers", type=int, default=28, metavar="N", help="layers of the transformer (default: 28)")
+    scanned = commands.add_parser("scan", help="the mode of every shim on torches that are read, not installed")
+    scanned.add_argument("paths", nargs="+", metavar="PATH", help="a torch wheel, source tree, checkout or environment")
+    scanned.add_argument("--against", metavar="OLD", help="only what differs from this one; exit status 1 for a loss")
+    scanned.add_argument("--json", action="store_true", help="the same as JSON, with the evidence")
+    pruned = commands.add_parser("prune", help="what no torch in a range needs any more")
+    pruned.add_argument("paths", nargs="*", metavar="ENGINE_DIR", help="look for dead version branches in here instead")
+    pruned.add_argument("--torch", required=True, metavar="SPEC", help="'>=2.12,<2.16', or a file that requires torch")
     options = parser.parse_args(arguments)
     try:
         if options.command == "demo":
             return int(_tool("demo").run(options.layers))
+        if options.command == "scan":
+            return int(_tool("scan").run(options.paths, options.against, options.json))
+        if options.command == "prune":
+            return int(_tool("prune").run(options.paths, options.torch))
         rows = status()
         print(as_json(rows) if options.json else as_table(rows))
         return 0

@@ -54,8 +54,16 @@ def parse(version: str | None) -> Version | None:
 def _from_source(path: str) -> str | None:
     try:
         with open(path, encoding="utf-8") as file:
-            tree = ast.parse(file.read())
-    except (OSError, SyntaxError, ValueError):
+            return stated(file.read())
+    except (OSError, ValueError):
+        return None
+
+
+def stated(source: str) -> str | None:
+    """What the text of a torch/version.py assigns to `__version__`; None where it does not, or cannot be parsed."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
         return None
     for node in tree.body:
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]

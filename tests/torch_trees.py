@@ -1,0 +1,54 @@
+"""Small torches to scan: written here, or made of the installed torch's own source files."""
+
+import zipfile
+from pathlib import Path
+
+from compat import version
+from compat.shims import all_shims
+from compat.tools.torches import _ESSENTIAL
+
+LAZY = """
+_force_skip_lazy_graph_module_flag = False
+class _LazyGraphModule: ...
+@contextmanager
+def _use_lazy_graph_module(should_use): ...
+def _get_graph_module_cls(): ...
+def _make_graph_module(*args, **kwargs): return _get_graph_module_cls()(*args, **kwargs)
+"""
+PLAIN = "def split_module(m): return torch.fx.graph_module.GraphModule(m, m)\n"
+NATIVE = "def split_module(m): return _make_graph_module(m, m)\n"
+SPLIT = "torch/fx/passes/split_module.py"
+
+
+def written(torch: str, split: str, lazy: str = LAZY) -> dict[str, str]:
+    """The files of a torch that calls itself `torch`, with these two modules."""
+    files = {f"{package}/__init__.py": "" for package in _ESSENTIAL}
+    return files | {
+        "torch/version.py": f"__version__ = {torch!r}\n",
+        "torch/fx/_lazy_graph_module.py": lazy,
+        SPLIT: split,
+    }
+
+
+def installed() -> dict[str, str]:
+    """The files of the installed torch that say its version and that the shims ask about."""
+    parent = Path(version.root()).parent
+    modules = {r.target.partition(":")[0] for shim in all_shims() for r in (*shim.native, *shim.backport)}
+    names = ["torch/version.py", *(f"{package}/__init__.py" for package in _ESSENTIAL)]
+    names += [f"{module.replace('.', '/')}{end}" for module in modules for end in (".py", "/__init__.py")]
+    return {name: (parent / name).read_text("utf-8") for name in names if (parent / name).exists()}
+
+
+def as_tree(folder: Path, files: dict[str, str]) -> str:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, "utf-8")
+    return str(folder)
+
+
+def as_wheel(path: Path, files: dict[str, str]) -> str:
+    record = "".join(f"{name},sha256=0,0\n" for name in files)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as wheel:
+        for name, text in {**files, "torch-0.dist-info/RECORD": record}.items():
+            wheel.writestr(name, text)
+    return str(path)
