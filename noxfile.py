@@ -69,6 +69,14 @@ def typing(session: nox.Session) -> None:
 
 
 @nox.session
+@nox.parametrize("torch", [nox.param(torch, id=torch) for torch in CHOSEN["matrix-torches"]])
+def support(session: nox.Session, torch: str) -> None:
+    """Writes what one torch gets into docs/support.md. For when a shim, a requirement or a reason has changed."""
+    install(session, torch, "demo")
+    session.run("python", "-m", "compat.tools.support")
+
+
+@nox.session
 @nox.parametrize("torch", [nox.param(torch, id=torch) for torch in (DEMO, "2.12.1", NEWEST)])
 def bench(session: nox.Session, torch: str) -> None:
     """The benchmarks on one torch, then the chart over all of them. Wants a quiet machine."""

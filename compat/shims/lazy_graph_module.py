@@ -72,7 +72,7 @@ _modules: dict[str, Any] = sys.modules
 _patches: dict[str, Patch] = shared("lazy_graph_module/patches/1", dict)
 
 
-def _choosing(layer: Layer) -> Callable[[], Any]:
+def _choosing(layer: Layer) -> Callable[..., Any]:
     """Stands in for `_get_graph_module_cls`."""
     flags = layer.own.__globals__
     plain, lazy = sys.modules["torch.fx"].GraphModule, flags["_LazyGraphModule"]
@@ -107,14 +107,18 @@ def _patch(mode: str) -> Patch | None:
     stays, or there is none, where something that does not fit has taken their place since the mode was selected."""
     patch = _patches.get(mode)
     try:
-        chooser = _modules[_LAZY]._get_graph_module_cls
-        found = (chooser, _modules[_SPLIT].split_module) if mode == "backport" else (chooser,)
+        found: tuple[FunctionType, ...] = (_modules[_LAZY]._get_graph_module_cls,)
+        if mode == "backport":
+            found += (_modules[_SPLIT].split_module,)
     except (AttributeError, KeyError):
         return patch
     if patch is None or patch.functions != found:
+        stand_ins = [_choosing]
+        if mode == "backport":
+            stand_ins.append(_splitting)
         with lock:
             if all(answer(requirement, Live()).holds for requirement in getattr(SHIM, mode)):
-                patch = _patches[mode] = Patch(zip(found, (_choosing, _splitting)))
+                patch = _patches[mode] = Patch(zip(found, stand_ins))
     return patch
 
 
