@@ -18,10 +18,17 @@ def main(arguments: list[str] | None = None) -> int:
     shown.add_argument("--json", action="store_true", help="the same as JSON, with the evidence")
     demo = commands.add_parser("demo", help="split a transformer with and without the shim, and compare")
     demo.add_argument("--layers", type=int, default=28, metavar="N", help="layers of the transformer (default: 28)")
+    vendor = commands.add_parser("vendor", help="copy the runtime into an engine's tree, or check such a copy")
+    vendor.add_argument("dest", metavar="DEST", help="the folder that holds the copy, or is to hold it")
+    vendor.add_argument("--name", help="what the copy is called there (default: compat)")
+    vendor.add_argument("--force", action="store_true", help="overwrite a copy that was edited")
+    vendor.add_argument("--check", action="store_true", help="change nothing; say what was edited in the copy")
     options = parser.parse_args(arguments)
     try:
         if options.command == "demo":
             return int(_tool("demo").run(options.layers))
+        if options.command == "vendor":
+            return int(_tool("vendor").run(options.dest, options.name, options.force, options.check))
         rows = status()
         print(as_json(rows) if options.json else as_table(rows))
         return 0
