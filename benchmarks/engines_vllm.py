@@ -48,7 +48,7 @@ def by_vllm():
                if isinstance(value, type) and value.__module__ == name]
     return sorted(f"{{name}}.{{key}}" for name, space in spaces for key, value in list(vars(space).items())
                   if str(getattr(value, "__module__", "")).partition(".")[0] == "vllm")
-found = {{"split": split(), "torch_names_by_vllm": by_vllm()}}
+found = {{"split": split()}}
 function = lambda x: torch.softmax(x, -1) * 2
 x = torch.randn(8, 64)
 found["compiles"] = torch.allclose(torch.compile(function)(x), function(x))
@@ -58,7 +58,7 @@ if "ours" in sys.modules:
     copy.uninstall("lazy_graph_module")
 found["split_after"] = split()
 found["own_code_after"] = [f.__code__.co_name for f in (split_module, _get_graph_module_cls)]
-found["torch_names_by_vllm_after"] = by_vllm()
+found["torch_names_by_vllm"] = by_vllm()  # after a compilation: some go in when Inductor is first used
 print()
 print(json.dumps(found))
 """
@@ -77,7 +77,7 @@ def together(copy: Path) -> dict[str, Any]:
     for one in both:
         assert (one["mode"], one["split"], one["split_after"]) == ("backport", "lazy", "plain")
         assert one["compiles"]
-        assert one["torch_names_by_vllm"] == one["torch_names_by_vllm_after"] == alone["torch_names_by_vllm"]
+        assert one["torch_names_by_vllm"] == alone["torch_names_by_vllm"]
     return {"with_env_override": found}
 
 
