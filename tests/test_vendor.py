@@ -47,7 +47,7 @@ def test_a_copy_is_the_runtime_with_licence_and_manifest_and_without_tools(copy:
     files = contents(copy)
     manifest = json.loads(files.pop(vendor.MANIFEST))
     assert files.pop("LICENSE") == (ROOT / "LICENSE").read_bytes()
-    package = contents(Path(compat.__file__).parent)
+    package = contents(vendor.PACKAGE)
     assert files == {name: text for name, text in package.items() if not name.startswith("tools/")}
     assert manifest["compat"] == compat.__version__
     assert manifest["tested_on_torch"] == list(vendor.TESTED)
@@ -176,7 +176,7 @@ def test_a_place_where_nothing_can_be_written(
 
 @pytest.mark.parametrize("where", ["installed", "before setuptools 77", "checkout", "nowhere"])
 def test_the_licence_is_found_wherever_compat_runs_from(where: str, tmp_path: Path) -> None:
-    shutil.copytree(Path(compat.__file__).parent, tmp_path / "site" / "compat")
+    shutil.copytree(vendor.PACKAGE, tmp_path / "site" / "compat")
     (tmp_path / "site" / "LICENSE").write_text("that of something else in site-packages, or ours")
     about = tmp_path / "site" / f"compat-{compat.__version__}.dist-info"
     if where == "checkout":

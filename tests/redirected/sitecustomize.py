@@ -28,7 +28,7 @@ class Redirect(MetaPathFinder, Loader):
         there = COPY + name[len(REAL) :]
         if name == f"{REAL}.__main__":
             return importlib.util.spec_from_file_location(name, importlib.util.find_spec(there).origin)
-        return ModuleSpec(name, self)
+        return ModuleSpec(name, self, is_package=name == REAL)
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         module = importlib.import_module(COPY + spec.name[len(REAL) :])
