@@ -15,26 +15,28 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m compat", description="What compat does on this torch.")
     commands = parser.add_subparsers(dest="command", required=True)
     shown = commands.add_parser("status", help="the mode of every shim on this torch, and why")
-    shown.add_argument("--json", action="store_true", help="the same as JSON, with the evidence")
+    shown.add_argument("--json", dest="as_json", action="store_true", help="the same as JSON, with the evidence")
     demo = commands.add_parser("demo", help="split a transformer with and without the shim, and compare")
     demo.add_argument("--layers", type=int, default=28, metavar="N", help="layers of the transformer (default: 28)")
     scanned = commands.add_parser("scan", help="the mode of every shim on torches that are read, not installed")
     scanned.add_argument("paths", nargs="+", metavar="PATH", help="a torch wheel, source tree, checkout or environment")
     scanned.add_argument("--against", metavar="OLD", help="only what differs from this one; exit status 1 for a loss")
-    scanned.add_argument("--json", action="store_true", help="the same as JSON, with the evidence")
+    scanned.add_argument("--json", dest="as_json", action="store_true", help="the same as JSON, with the evidence")
     pruned = commands.add_parser("prune", help="what no torch in a range needs any more")
     pruned.add_argument("paths", nargs="*", metavar="ENGINE_DIR", help="look for dead version branches in here instead")
     pruned.add_argument("--torch", required=True, metavar="SPEC", help="'>=2.12,<2.16', or a file that requires torch")
-    options = parser.parse_args(arguments)
+    vendor = commands.add_parser("vendor", help="copy the runtime into an engine's tree, or check such a copy")
+    vendor.add_argument("dest", metavar="DEST", help="the folder that holds the copy, or is to hold it")
+    vendor.add_argument("--name", help="what the copy is called there (default: compat)")
+    vendor.add_argument("--force", action="store_true", help="overwrite a copy that was edited")
+    vendor.add_argument("--check", action="store_true", help="change nothing; say what was edited in the copy")
+    options = vars(parser.parse_args(arguments))
+    command = options.pop("command")
     try:
-        if options.command == "demo":
-            return int(_tool("demo").run(options.layers))
-        if options.command == "scan":
-            return int(_tool("scan").run(options.paths, options.against, options.json))
-        if options.command == "prune":
-            return int(_tool("prune").run(options.paths, options.torch))
+        if command != "status":
+            return int(_tool(command).run(**options))
         rows = status()
-        print(as_json(rows) if options.json else as_table(rows))
+        print(as_json(rows) if options["as_json"] else as_table(rows))
         return 0
     except (CompatError, ValueError) as error:
         print(f"compat: {error}", file=sys.stderr)

@@ -125,8 +125,12 @@ def test_a_holder_that_is_not_in_leaves_nothing() -> None:
     a.leave(me())
     assert f(1) == "a(1,2)"
     a.leave(holder)
+    on_top(f, "theirs")
     a.leave(holder)
-    assert f(1) == "1,2"
+    assert f(1) == "theirs(1,2)"
+    a.enter(holder)
+    assert f(1) == "a(theirs(1,2))"
+    a.leave(holder)
 
 
 def test_all_replacements_go_in_or_none() -> None:

@@ -1,0 +1,46 @@
+"""With this folder on PYTHONPATH, `import compat` gives the vendored copy that COMPAT_TEST_COPY names, in this process
+and in those that it starts: so all the tests can run against a copy. The tools, which a copy lacks, are the original's,
+and work with the copy's runtime."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
+from typing import Any
+
+COPY = os.environ.get("COMPAT_TEST_COPY", "")  # such as engine._vendor.compat
+REAL = "compat"
+
+
+class Redirect(MetaPathFinder, Loader):
+    def find_spec(self, name: str, path: Any = None, target: ModuleType | None = None) -> ModuleSpec | None:
+        if name.partition(".")[0] != REAL:
+            return None
+        if name == f"{REAL}.tools":
+            return PathFinder.find_spec(name, list(PathFinder.find_spec(REAL).submodule_search_locations))
+        if name.startswith(f"{REAL}.tools."):
+            return None  # below the package that was found just now
+        there = COPY + name[len(REAL) :]
+        if name == f"{REAL}.__main__":
+            return importlib.util.spec_from_file_location(name, importlib.util.find_spec(there).origin)
+        return ModuleSpec(name, self, is_package=name == REAL)
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        module = importlib.import_module(COPY + spec.name[len(REAL) :])
+        self.own = module.__spec__
+        # All at once: an import of compat.status would put the module over the function of that name in the package.
+        loaded = {name: sys.modules[name] for name in list(sys.modules) if name.startswith(f"{COPY}.")}
+        sys.modules.update({REAL + name[len(COPY) :]: loaded[name] for name in loaded})
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__spec__ = self.own  # which import has just replaced by that of the name it was asked for
+
+
+if COPY:
+    sys.meta_path.insert(0, Redirect())
