@@ -112,8 +112,9 @@ def _row(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def stale(page_path: Path = PAGE) -> list[str]:
+def stale(page_path: Path | None = None) -> list[str]:
     """What is out of date, in words."""
+    page_path = page_path or PAGE
     torch, now = entry()
     found = []
     if known().get(torch) != now:
