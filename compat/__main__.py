@@ -24,7 +24,9 @@ def main(arguments: list[str] | None = None) -> int:
     scanned.add_argument("--json", dest="as_json", action="store_true", help="the same as JSON, with the evidence")
     pruned = commands.add_parser("prune", help="what no torch in a range needs any more")
     pruned.add_argument("paths", nargs="*", metavar="ENGINE_DIR", help="look for dead version branches in here instead")
-    pruned.add_argument("--torch", dest="spec", required=True, metavar="SPEC", help="'>=2.12,<2.16', or a file that requires torch")
+    pruned.add_argument(
+        "--torch", dest="spec", required=True, metavar="SPEC", help="'>=2.12,<2.16', or a file that requires torch"
+    )
     vendor = commands.add_parser("vendor", help="copy the runtime into an engine's tree, or check such a copy")
     vendor.add_argument("dest", metavar="DEST", help="the folder that holds the copy, or is to hold it")
     vendor.add_argument("--name", help="what the copy is called there (default: compat)")

@@ -156,11 +156,11 @@ class Patch:
     def _put_in(self) -> None:
         try:
             for function, layer in self._layers:
-                joint = _joints[function]
-                if function.__code__ is not joint.before:
+                joint, code = _joints[function], function.__code__
+                if code is not joint.before:
                     joint = _joint(function)
                 # Otherwise the joint is in; or code that somebody outside has put over it, and which stays there.
-                if function.__code__ is joint.before:
+                if code is joint.before:
                     function.__code__ = joint.code
                 layer.below = joint.top
                 joint.top = layer

@@ -107,18 +107,16 @@ def _patch(mode: str) -> Patch | None:
     stays, or there is none, where something that does not fit has taken their place since the mode was selected."""
     patch = _patches.get(mode)
     try:
-        found: tuple[FunctionType, ...] = (_modules[_LAZY]._get_graph_module_cls,)
-        if mode == "backport":
-            found += (_modules[_SPLIT].split_module,)
+        chooser, splitter = _modules[_LAZY]._get_graph_module_cls, _modules[_SPLIT].split_module
     except (AttributeError, KeyError):
         return patch
-    if patch is None or patch.functions != found:
-        stand_ins = [_choosing]
+    if patch is None or patch.functions[0] is not chooser or patch.functions[-1] not in (chooser, splitter):
+        replacements = [(chooser, _choosing)]
         if mode == "backport":
-            stand_ins.append(_splitting)
+            replacements.append((splitter, _splitting))
         with lock:
             if all(answer(requirement, Live()).holds for requirement in getattr(SHIM, mode)):
-                patch = _patches[mode] = Patch(zip(found, stand_ins))
+                patch = _patches[mode] = Patch(replacements)
     return patch
 
 
@@ -128,35 +126,35 @@ class _Context(ContextDecorator):
     def __init__(self, enabled: bool, mode: str) -> None:
         self._enabled = enabled
         self._patch = None if mode == "noop" else _patch(mode)
-        self._scopes: list[_Scope] = []
 
     def __enter__(self) -> None:
         if self._patch is None:
             return
         scope = _Scope(self._enabled, self)
         self._patch.enter(scope)
-        self._scopes.append(scope)
         here = _open.get()
-        _open.set((*(here if not here or here[-1].owner is not None else _not_ended(here)), scope))
+        if here and here[-1].owner is None:
+            here = tuple([other for other in here if other.owner is not None])
+        _open.set((*here, scope))
 
     def __exit__(self, *error: object) -> None:
         if self._patch is None:
             return
         here = _open.get()
+        scope: Holder
         if here and here[-1].owner is self:
             scope, rest = here[-1], here[:-1]
         else:
-            # Left out of order; or, a generator closed elsewhere, not in the thread or task that entered.
-            scope = ([scope for scope in here if scope.owner is self] or self._scopes)[-1]
-            rest = tuple(other for other in here if other is not scope)
+            # Left out of order; or, a generator closed elsewhere, not in the thread or task that entered; or in a forked
+            # child, which has let go of what other threads had entered.
+            mine = [scope for scope in (*self._patch.holders, *here) if scope.owner is self]
+            if not mine:
+                return
+            scope = mine[-1]
+            rest = tuple([other for other in here if other is not scope])
         scope.owner = None
-        self._scopes.remove(scope)
         _open.set(rest)
         self._patch.leave(scope)
-
-
-def _not_ended(scopes: tuple[_Scope, ...]) -> tuple[_Scope, ...]:
-    return tuple(scope for scope in scopes if scope.owner is not None)
 
 
 def lazy_graph_module(enabled: bool = True, *, mode: str = "auto") -> _Context:
@@ -170,7 +168,7 @@ def lazy_graph_module(enabled: bool = True, *, mode: str = "auto") -> _Context:
     has no say meanwhile; elsewhere, all say. Raises ValueError for a word that is no mode, and UnsupportedError for a
     mode that this torch cannot have; under `auto` nothing. Source: pytorch#177907.
     """
-    return _Context(bool(enabled), select(SHIM, mode).mode)
+    return _Context(enabled, select(SHIM, mode).mode)
 
 
 def force_recompile(gm: Any) -> int:
