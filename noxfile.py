@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import nox
@@ -69,6 +70,17 @@ def typing(session: nox.Session) -> None:
 
 
 @nox.session
+def vendored(session: nox.Session) -> None:
+    """All the tests against a vendored copy, deep in another package, on the torch of the demo."""
+    install(session, DEMO, "test")
+    place = session.create_tmp()
+    session.run("python", "-m", "compat", "vendor", f"{place}/engine/_vendor")
+    path = os.pathsep.join([place, os.path.abspath("tests/redirected")])
+    copy = {"COMPAT_TEST_TORCH": DEMO, "COMPAT_TEST_COPY": "engine._vendor.compat", "PYTHONPATH": path}
+    session.run("pytest", *session.posargs, env=copy)
+
+
+@nox.session
 @nox.parametrize("torch", [nox.param(torch, id=torch) for torch in CHOSEN["matrix-torches"]])
 def support(session: nox.Session, torch: str) -> None:
     """Writes what one torch gets into docs/support.md. For when a shim, a requirement or a reason has changed."""
@@ -83,3 +95,22 @@ def bench(session: nox.Session, torch: str) -> None:
     install(session, torch, "bench")
     session.run("python", "benchmarks/lazy_graph_module.py", *session.posargs)
     session.run("python", "benchmarks/report.py")
+
+
+def engine(session: nox.Session, name: str, version: str) -> None:
+    """A real engine with its own pin of torch, and compat vendored into it. Some 9 GB."""
+    session.install("--prerelease=allow" if session.venv_backend == "uv" else "--pre", f"{name}=={version}")
+    session.install("--no-deps", ".")
+    session.run("python", "-W", "ignore", f"benchmarks/engines_{name}.py", *session.posargs)
+
+
+@nox.session
+def vllm(session: nox.Session) -> None:
+    """vLLM's own split, as shipped and with the vendored context; and its env_override beside ours."""
+    engine(session, "vllm", "0.22.1")
+
+
+@nox.session
+def sglang(session: nox.Session) -> None:
+    """SGLang's own split, as shipped and with the vendored context."""
+    engine(session, "sglang", "0.5.17")

@@ -113,7 +113,9 @@ def python() -> Callable[..., subprocess.CompletedProcess[str]]:
 
     def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-W", "ignore", *arguments]
-        variables = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+        # What is in front already may redirect `compat` to a vendored copy.
+        paths = [*filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)), str(ROOT)]
+        variables = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **environment}
         return subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=120)
 
     return run

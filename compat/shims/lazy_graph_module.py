@@ -145,8 +145,8 @@ class _Context(ContextDecorator):
         if here and here[-1].owner is self:
             scope, rest = here[-1], here[:-1]
         else:
-            # Left out of order; or, a generator closed elsewhere, not in the thread or task that entered; or in a forked
-            # child, which has let go of what other threads had entered.
+            # Left out of order; or, a generator closed elsewhere, not in the thread or task that entered; or in a child
+            # after a fork, which has let go of what other threads had entered.
             mine = [scope for scope in (*self._patch.holders, *here) if scope.owner is self]
             if not mine:
                 return
