@@ -10,12 +10,12 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, library, nn
 
 HIDDEN, HEADS, INNER, VOCABULARY, TOKENS = 64, 4, 128, 128, 16
 
 
-@torch.library.custom_op("compat_demo::attention", mutates_args=())
+@library.custom_op("compat_demo::attention", mutates_args=())
 def attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Causal attention over [tokens, heads, width]."""
     query, key, value = (x.transpose(0, 1) for x in (query, key, value))
