@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Callable
 
 from . import version
+from .cache import digest, parts
 from .errors import UnsupportedError
 from .importing import when_imported
 from .patch import lock, shared
@@ -94,10 +94,14 @@ def installed(shim: Shim) -> Selection | None:
 
 
 def cache_key() -> str:
-    """A digest of the active shims that change generated code, for an engine to mix into keys of caches of its own; ""
-    where none is active."""
-    parts = [f"{shim.name}/{shim.revision}" for shim in all_shims() if shim.changes_codegen and shim.active()]
-    return hashlib.sha256(" ".join(sorted(parts)).encode()).hexdigest()[:16] if parts else ""
+    """A digest of the shims that change generated code and are in force in this thread or task, or installed and
+    waiting for the torch modules they need; "" where there are none. For an engine to mix into keys of its own."""
+    waiting = {shim.part for shim in all_shims() if shim.changes_codegen and _is_backport(installed(shim))}
+    return digest(parts() | waiting)
+
+
+def _is_backport(selection: Selection | None) -> bool:
+    return selection is not None and selection.mode == "backport"
 
 
 def _fixes() -> tuple[Shim, ...]:

@@ -13,7 +13,7 @@ import sys
 import threading
 from _thread import get_ident
 from collections.abc import Callable, Iterable
-from types import CodeType, FunctionType, ModuleType
+from types import FunctionType, ModuleType
 from typing import Any, TypeVar
 
 from .bytecode import call_instead
@@ -42,7 +42,7 @@ class Holder:
         self.owner, self.thread = owner, thread
 
 
-_patches: list[Patch] = shared("patches/1", list)
+patches: list[Patch] = shared("patches/1", list)
 
 
 def _lock() -> threading.RLock:
@@ -63,7 +63,7 @@ def _lock() -> threading.RLock:
 def _without_other_threads() -> None:
     """A forked child has one thread. What the others had entered nobody will leave there."""
     here = get_ident()
-    for patch in _patches:
+    for patch in patches:
         for holder in [holder for holder in patch.holders if holder.thread not in (None, here)]:
             holder.owner = None
             patch.leave(holder)
@@ -117,10 +117,10 @@ def _joint(function: FunctionType) -> Joint:
     return joint
 
 
-def unpatched(function: FunctionType) -> CodeType:
-    """The function's code as it is without any layer of ours."""
+def unpatched(function: FunctionType) -> FunctionType:
+    """The function as it is without any layer of ours."""
     joint = _joints.get(function)
-    return joint.before if joint and function.__code__ is joint.code else function.__code__
+    return joint.bottom.own if joint and function.__code__ is joint.code else function
 
 
 class Patch:
@@ -131,7 +131,7 @@ class Patch:
             self._layers = [(function, Layer(_joint(function).bottom.own, make)) for function, make in replacements]
             self.functions = tuple(function for function, _ in self._layers)
             self.holders: set[Holder] = set()  # who has entered and not left yet
-            _patches.append(self)
+            patches.append(self)
 
     def enter(self, holder: Holder) -> None:
         lock.acquire()  # not `with`: that costs a tenth of a microsecond more, and an engine counts them

@@ -12,15 +12,7 @@ from types import CodeType, FunctionType
 from typing import Any, NamedTuple, Protocol
 
 from .patch import unpatched
-from .requirements import Found, Parameter, Requirement
-
-
-class Absent(Exception):
-    """The name is not there, with the reason in words."""
-
-
-class Undecided(Exception):
-    """This way of reading cannot tell; the other one may."""
+from .requirements import Absent, Found, Parameter, Requirement, Undecided
 
 
 class Answer(NamedTuple):
@@ -71,16 +63,18 @@ class Live:
     @staticmethod
     def _describe(thing: Any) -> Found:
         if isinstance(thing, type):
-            return Found("class")
+            return Found("class", thing=thing)
         inside = thing.__func__ if isinstance(thing, (staticmethod, classmethod)) else thing
         for _ in range(100):  # a decorated decorator or two; more is a circle
             if isinstance(wrapped := getattr(inside, "__dict__", {}).get("__wrapped__"), FunctionType):
                 inside = wrapped
         if not isinstance(inside, FunctionType):
-            return Found("value")
-        kind = "function" if inside is thing and not inside.__closure__ else "wrapper"
-        code, optional = unpatched(inside), set(inside.__kwdefaults__ or ())
-        return Found(kind, parameters_of(code, len(inside.__defaults__ or ()), optional), code)
+            return Found("value", thing=thing)
+        plain = inside is getattr(thing, "__func__", thing) and not inside.__closure__
+        kind = "function" if plain else "wrapper"
+        own = unpatched(inside)
+        code, optional = own.__code__, set(inside.__kwdefaults__ or ())
+        return Found(kind, parameters_of(code, len(inside.__defaults__ or ()), optional), code, own)
 
 
 def parameters_of(code: CodeType, defaults: int, optional: Collection[str]) -> tuple[Parameter, ...]:

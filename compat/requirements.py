@@ -6,11 +6,19 @@ A requirement judges a `Found`, the record of what stands under one name. Who ma
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import CodeType
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from .bytecode import redirect_calls
+
+
+class Absent(Exception):
+    """The name is not there, with the reason in words."""
+
+
+class Undecided(Exception):
+    """This way of reading cannot tell; the other one may."""
 
 
 class Parameter(NamedTuple):
@@ -20,12 +28,13 @@ class Parameter(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What stands under a name: a `function` (plain, its body can be exchanged in place), a `wrapper` (a function
+    """What stands under a name: a `function` (plain or a method, its body can be exchanged in place), a `wrapper` (a function
     behind a decorator; parameters and code are those of the function inside), a `class`, or any other `value`."""
 
     kind: str
     parameters: tuple[Parameter, ...] = ()
     code: CodeType | None = None
+    thing: Any = None  # what it is that stands there, where torch is running
 
 
 class Requirement(Protocol):
@@ -100,6 +109,41 @@ class Calls(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.target} calls {self.owner}.{self.name}"
+
+
+class Mentions(NamedTuple):
+    """A string in the function's body, or in a function nested in it, contains this text."""
+
+    target: str
+    text: str
+
+    def objection(self, found: Found) -> str | None:
+        if found.code is None:
+            return f"it is a {found.kind}"
+        strings = (const for code in nested(found.code) for const in code.co_consts if isinstance(const, str))
+        return None if any(self.text in string for string in strings) else "its body does not"
+
+    def __str__(self) -> str:
+        return f"{self.target} mentions {self.text!r}"
+
+
+class Behaves(NamedTuple):
+    """For what only running torch can tell: `check` gets what stands there, and says what is wrong with it, or None."""
+
+    target: str
+    words: str
+    check: Callable[[Any], str | None]
+
+    def objection(self, found: Found) -> str | None:
+        if found.thing is None:
+            raise Undecided("only torch itself can tell, once it is imported")
+        try:
+            return self.check(found.thing)
+        except Exception as error:  # noqa: BLE001 (private API that raises is private API that changed)
+            return f"trying it out raises {type(error).__name__}: {error}"
+
+    def __str__(self) -> str:
+        return f"{self.target} {self.words}"
 
 
 def nested(code: CodeType) -> Iterator[CodeType]:

@@ -32,6 +32,11 @@ class Shim(NamedTuple):
     active: Callable[[], bool]
 
     @property
+    def part(self) -> str:
+        """What stands for this shim in a cache key."""
+        return f"{self.name}/{self.revision}"
+
+    @property
     def variable(self) -> str:
         return f"{SWITCH}_{self.name.upper()}"
 

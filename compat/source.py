@@ -11,15 +11,15 @@ import os
 from collections.abc import Callable
 from types import CodeType
 
-from .probe import Absent, Undecided, parameters_of
-from .requirements import Found, nested
+from .probe import parameters_of
+from .requirements import Absent, Found, Undecided, nested
 
 _Scope = ast.Module | ast.ClassDef
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 # Decorators that hand back what they got, and decorators behind which `Live` sees the function inside.
-_TRANSPARENT = frozenset({"compatibility", "dataclass"})
-_WRAPPING = frozenset({"contextmanager", "staticmethod", "classmethod", "lru_cache", "cache", "wraps"})
+_TRANSPARENT = frozenset({"compatibility", "dataclass", "staticmethod", "classmethod"})
+_WRAPPING = frozenset({"contextmanager", "lru_cache", "cache", "wraps"})
 # Expressions whose value is neither a function nor a class, whatever their parts are.
 _LITERALS = (ast.Constant, ast.JoinedStr, ast.Tuple, ast.List, ast.Dict, ast.Set, ast.Compare, ast.BinOp, ast.UnaryOp)
 

@@ -43,7 +43,7 @@ def test_versions_chain_in_the_order_of_entering_and_leave_in_any(leave_first: s
     b = b or Patch([(f, prefixing("b"))])
     b.enter(holder)
     assert f(1) == "b(a(1,2))"
-    assert unpatched(f) is code
+    assert unpatched(f).__code__ is code
     first, rest = (a, b) if leave_first == "a" else (b, a)
     first.leave(holder)
     assert f(1, y=3) == ("b(1,3)" if leave_first == "a" else "a(1,3)")

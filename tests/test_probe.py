@@ -15,8 +15,18 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compat.probe import Absent, Live, Undecided, answer
-from compat.requirements import Calls, Found, Parameter, Parameters, Refers, Requirement, Symbol
+from compat.probe import Live, answer
+from compat.requirements import (
+    Absent,
+    Calls,
+    Found,
+    Parameter,
+    Parameters,
+    Refers,
+    Requirement,
+    Symbol,
+    Undecided,
+)
 from compat.shims import all_shims
 from compat.source import Source
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compat import version
-from compat.adapters import NEWEST_FIRST, adapter_for, noop, torch_2_11, torch_2_12
+from compat.adapters import NEWEST_FIRST, adapter_for, noop, torch_2_9, torch_2_10, torch_2_11, torch_2_12, torch_2_14
 from compat.shims import all_shims
 
 number = st.integers(0, 99)
@@ -40,7 +40,7 @@ def test_the_session_tests_the_torch_that_it_says():
 @given(number, number, number, st.sampled_from(SUFFIXES))
 def test_the_release_number_alone_picks_the_adapter(major, minor, patch, suffix):
     parsed = version.parse(f"{major}.{minor}.{patch}{suffix}")
-    expected = torch_2_12 if (major, minor) >= (2, 12) else torch_2_11 if (major, minor) >= (2, 11) else noop
+    expected = next((a for a in NEWEST_FIRST if (major, minor) >= a.TORCH), noop)
     assert adapter_for(parsed) is expected
 
 
@@ -53,8 +53,11 @@ def test_the_release_number_alone_picks_the_adapter(major, minor, patch, suffix)
         ("2.12.0a0+x", torch_2_12),
         ("2.12.0rc1", torch_2_12),
         ("2.12", torch_2_12),
-        ("3", torch_2_12),
-        ("2.10.9", noop),
+        ("3", torch_2_14),
+        ("2.15.0", torch_2_14),
+        ("2.10.9", torch_2_10),
+        ("2.9.1", torch_2_9),
+        ("2.8.0", noop),
         ("2", noop),
         ("", noop),
         ("unknown", noop),

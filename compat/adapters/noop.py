@@ -1,3 +1,4 @@
-"""Torches that no other adapter speaks for (older than 2.11): under `auto`, only what torch has itself is used."""
+"""Torches that no other adapter speaks for (older than 2.9): under `auto`, only what torch has itself is used."""
 
 lazy_graph_module = "noop"
+operator_str = "noop"

@@ -1,5 +1,6 @@
-"""torch 2.12 and, until a newer adapter is needed, everything after it."""
+"""torch 2.12."""
 
 TORCH = (2, 12)
 
 lazy_graph_module = "native"  # pytorch#177907
+operator_str = "backport"

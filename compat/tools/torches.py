@@ -15,8 +15,7 @@ from typing import NamedTuple
 
 from .. import version
 from ..errors import CompatError
-from ..probe import Undecided
-from ..requirements import Found
+from ..requirements import Found, Undecided
 from ..source import Source
 
 Read = Callable[[str], "bytes | None"]

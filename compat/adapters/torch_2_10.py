@@ -1,0 +1,6 @@
+"""torch 2.10."""
+
+TORCH = (2, 10)
+
+lazy_graph_module = "noop"
+operator_str = "backport"

@@ -1,0 +1,6 @@
+"""torch 2.13."""
+
+TORCH = (2, 13)
+
+lazy_graph_module = "native"
+operator_str = "native"

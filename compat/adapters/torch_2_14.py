@@ -1,0 +1,6 @@
+"""torch 2.14 and, until a newer adapter is needed, everything after it."""
+
+TORCH = (2, 14)
+
+lazy_graph_module = "native"
+operator_str = "native"

@@ -1,0 +1,6 @@
+"""torch 2.9."""
+
+TORCH = (2, 9)
+
+lazy_graph_module = "noop"
+operator_str = "backport"

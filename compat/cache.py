@@ -1,0 +1,71 @@
+"""What changes generated code changes the keys of compile caches, for as long as it is in force.
+
+Torch's own caches (FX graph, AOTAutograd, autotuning, PGO) mix `torch.compiler.config.cache_key_tag` into their keys. A
+warm cache would hide a patch otherwise: the key is the graph's, and the code in the cache is stock. Or it would outlive
+it. Reproduced on 2.11.0, 2.13.0 and 2.15.0. Removal: with the last shim that changes generated code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Callable, Iterable
+from types import FunctionType
+from typing import Any
+
+from .patch import Patch, Replace, patches, shared
+from .requirements import Refers, Symbol
+
+_TAG = "cache_key_tag"
+
+# What a shim that changes generated code requires besides its own.
+KEYED = (
+    Symbol("torch.utils._config_module:ConfigModule.__getattr__", "function"),
+    Refers("torch._inductor.codecache:FxGraphHashDetails.__init__", _TAG),
+)
+
+
+class CodegenPatch(Patch):
+    """A patch that changes generated code. `part` says with what it enters the keys: "" where it is not in force."""
+
+    def __init__(self, replacements: Iterable[tuple[FunctionType, Replace]], part: Callable[[], str]) -> None:
+        self.part = part
+        super().__init__(replacements)
+
+    def _put_in(self) -> None:
+        _tag(sys.modules["torch.compiler.config"], True)
+        super()._put_in()
+
+    def _take_out(self) -> None:
+        super()._take_out()
+        if not any(patch.holders for patch in patches if hasattr(patch, "part")):
+            _tag(sys.modules["torch.compiler.config"], False)
+
+
+def parts() -> set[str]:
+    """What is in force in this thread or task, of all copies of `compat` in this process."""
+    return {patch.part() for patch in patches if patch.holders and hasattr(patch, "part")} - {""}
+
+
+def digest(parts: Iterable[str]) -> str:
+    ordered = sorted(set(parts))
+    return hashlib.sha256(" ".join(ordered).encode()).hexdigest()[:16] if ordered else ""
+
+
+def _tagged(config: Any) -> Any:
+    # Torch keeps what the user sets below, out of reach of a property: whatever that is, and whenever it changes.
+    tag, ours = config.__getattr__(_TAG), digest(parts())
+    return f"{tag}+compat-{ours}" if ours else tag
+
+
+_property = shared("cache_key_tag/1", lambda: property(_tagged))
+
+
+def _tag(config: Any, put_in: bool) -> None:
+    """Every config module of torch is the one instance of a class of its own, where a property goes before the value;
+    torch's `__setattr__`, `patch` and `save_config` pass it by."""
+    cls = type(config)
+    if put_in and _TAG not in vars(cls):
+        setattr(cls, _TAG, _property)
+    elif not put_in and vars(cls).get(_TAG) is _property:
+        delattr(cls, _TAG)

@@ -1,0 +1,62 @@
+"""Every fix on this torch, in processes and cache directories of their own: what goes wrong without it, and with it.
+
+What came out is on record in docs/reproducers.md, a table that `COMPAT_TEST_RECORD=1` has these tests write.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import RELEASE, ROOT
+
+NAMES = sorted(path.stem for path in Path(__file__).with_name("reproducers").glob("*.py"))
+TABLE = ROOT / "docs" / "reproducers.md"
+HEAD = """# What the fixes fix
+
+What each reproducer says (`tests/reproducers/`), in a process of its own, without its shim and with it: the mode that
+the shim had is in brackets. Written by `COMPAT_TEST_RECORD=1 pytest tests/test_reproducers.py`, one torch at a time.
+
+| shim | torch | without | with |
+|---|---|---|---|
+"""
+TORCH = torch.__version__.partition("+")[0]
+# The release in which torch got right itself, as the catalogue of defects has it, not as compat says; and where the
+# defect is younger than the oldest torch that is tested, the first one that has it.
+FIXED = {
+    "operator_str": (2, 13),
+}
+FIRST: dict[str, tuple[int, int]] = {}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_wrong_without_it_where_torch_is_wrong_and_right_with_it_everywhere(
+    name: str, python: Callable[..., object], tmp_path: Path
+) -> None:
+    processes = getattr(importlib.import_module(f"reproducers.{name}"), "PROCESSES", 1)
+
+    def outcome(*words: str) -> str:
+        folder = tmp_path / "_".join(("cache", *words))
+        for _ in range(processes):
+            done = python("tests/reproduce.py", name, *words, TORCHINDUCTOR_CACHE_DIR=str(folder))
+            found = re.search("^outcome: (.*)", done.stdout, re.M)
+        return found[1] if found else f"ends with status {done.returncode}"
+
+    without, fixed = outcome(), outcome("with")
+    affected = FIRST.get(name, (0,)) <= RELEASE < FIXED.get(name, (99,))
+    assert (without != "right") == affected, without
+    assert fixed == ("right (backport)" if affected else "right (native)")
+    row = f"| {name} | {TORCH} | {without} | {fixed} |"
+    if os.environ.get("COMPAT_TEST_RECORD"):
+        old = TABLE.read_text().splitlines()[len(HEAD.splitlines()) :] if TABLE.exists() else []
+        rows = {tuple(line.split(" | ")[:2]): line for line in (*old, row)}
+        ordered = sorted(
+            rows.values(), key=lambda line: (line.split(" | ")[0], [*map(int, re.findall(r"\d+", line)[:3])])
+        )
+        TABLE.write_text(HEAD + "\n".join(ordered) + "\n")
+    assert row in TABLE.read_text().splitlines()
