@@ -3,6 +3,7 @@
 from .errors import CompatError, UnsupportedError
 from .install import cache_key, install, uninstall
 from .shims.lazy_graph_module import force_recompile, lazy_graph_module
+from .shims.realize_on_reuse import realize_on_reuse
 from .status import ShimStatus, status
 
 __version__ = "0.1.0"
@@ -15,6 +16,7 @@ __all__ = [
     "force_recompile",
     "install",
     "lazy_graph_module",
+    "realize_on_reuse",
     "status",
     "uninstall",
 ]

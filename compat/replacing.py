@@ -13,10 +13,18 @@ from .probe import Live
 class Replacing:
     """part: name and revision of the shim, as in "fx_strides/1". replacements: what to make of each function, by
     target (`module:qualified.name`), all of them required to be functions by the shim's backport. changes_codegen: if
-    so, they are part of the compile caches' keys while they are in."""
+    so, they are part of the compile caches' keys while they are in, as `part`, or as what `in_force` says it to be in
+    this thread or task."""
 
-    def __init__(self, part: str, replacements: Mapping[str, Replace], changes_codegen: bool) -> None:
-        self._part, self._replacements, self._changes_codegen = part, replacements, changes_codegen
+    def __init__(
+        self,
+        part: str,
+        replacements: Mapping[str, Replace],
+        changes_codegen: bool,
+        in_force: Callable[[], str] | None = None,
+    ) -> None:
+        self._replacements, self._changes_codegen = replacements, changes_codegen
+        self._part = in_force or (lambda: part)
         self._patches: list[Patch] = shared(f"{part}/patches/1", list)  # a new one after each reload of torch's modules
 
     def install(self, mode: str) -> Callable[[], None]:
@@ -25,18 +33,20 @@ class Replacing:
             return lambda: None
         holder = Holder(self, None)
         with lock:
-            patch = self._patch()
+            patch = self.patch()
             patch.enter(holder)
         return lambda: patch.leave(holder)
 
     def active(self) -> bool:
         return any(patch.holders for patch in self._patches)
 
-    def _patch(self) -> Patch:
+    def patch(self) -> Patch:
+        """The patch of the functions that torch has now: a new one after a reload of torch's modules."""
         things = [Live().resolve(target)[1] for target in self._replacements]
         functions: list[FunctionType] = [getattr(thing, "__func__", thing) for thing in things]  # a staticmethod's
-        if not self._patches or self._patches[-1].functions != tuple(functions):
-            pairs = list(zip(functions, self._replacements.values()))
-            made = CodegenPatch(pairs, lambda: self._part) if self._changes_codegen else Patch(pairs)
-            self._patches.append(made)
-        return self._patches[-1]
+        with lock:
+            if not self._patches or self._patches[-1].functions != tuple(functions):
+                pairs = list(zip(functions, self._replacements.values()))
+                made = CodegenPatch(pairs, self._part) if self._changes_codegen else Patch(pairs)
+                self._patches.append(made)
+            return self._patches[-1]

@@ -28,8 +28,8 @@ class Parameter(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What stands under a name: a `function` (plain or a method, its body can be exchanged in place), a `wrapper` (a function
-    behind a decorator; parameters and code are those of the function inside), a `class`, or any other `value`."""
+    """What stands under a name: a `function` (plain or a method; its body can be exchanged in place), a `wrapper` (a
+    function behind a decorator, whose parameters and code these are), a `class`, or any other `value`."""
 
     kind: str
     parameters: tuple[Parameter, ...] = ()

@@ -78,12 +78,16 @@ def select(shim: Shim, mode: str = "auto") -> Selection:
 
 
 def preview(shim: Shim, mode: str = "auto") -> Selection:
-    """As `select`, but imports nothing: torch modules that are not there yet are judged by their source."""
+    """As `select`, but torch modules that are not there yet are judged by their source. Imports nothing, unless a mode
+    was asked for by name and the source does not tell."""
     asked, why = asked_for(shim, mode)
     root = version.root()
     if root is None or loaded(shim):
         return select(shim, mode)
-    return decide(shim, asked, why, version.text(), Source.installed(root))
+    source = Source.installed(root)
+    if any(answer(requirement, source).holds is None for requirement in getattr(shim, asked, ())):
+        return select(shim, mode)
+    return decide(shim, asked, why, version.text(), source)
 
 
 def loaded(shim: Shim) -> bool:

@@ -21,7 +21,7 @@ BY_AUTO = "native" if RELEASE >= (2, 12) else "backport" if RELEASE == (2, 11) e
 
 
 def test_status_has_the_documented_fields():
-    [row] = compat.status()
+    row, *_ = compat.status()
     assert list(row._fields) == FIELDS
     assert isinstance(row, compat.ShimStatus)
     assert row.upstream.startswith("pytorch#177907")
@@ -151,7 +151,7 @@ BEFORE_TORCH = """
 import sys, json
 import compat
 before = set(sys.modules)
-[row] = compat.status()
+row, *_ = compat.status()
 of_torch = [name for name in sys.modules if name.partition(".")[0] == "torch"]
 print(json.dumps([sorted(set(sys.modules) - before), of_torch, row.mode]))
 """
@@ -191,7 +191,7 @@ for mode in ("native", "backport"):
 finders = list(sys.meta_path)
 compat.install("lazy_graph_module")
 compat.install()
-[row] = compat.status()
+row, *_ = compat.status()
 assert (row.mode, row.reason, row.active, row.evidence) == ("noop", "torch is not installed", False, ()), row
 compat.uninstall("lazy_graph_module")
 compat.uninstall()

@@ -3,4 +3,5 @@
 TORCH = (2, 10)
 
 lazy_graph_module = "noop"
+realize_on_reuse = "noop"
 operator_str = "backport"

@@ -3,4 +3,5 @@
 TORCH = (2, 12)
 
 lazy_graph_module = "native"  # pytorch#177907
+realize_on_reuse = "noop"  # pytorch#176994 was backed out
 operator_str = "backport"

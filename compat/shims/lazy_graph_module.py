@@ -14,10 +14,7 @@ thread turns it off in the middle of ours. So the flag is never written here. In
 from __future__ import annotations
 
 import sys
-from _thread import get_ident
 from collections.abc import Callable
-from contextlib import ContextDecorator
-from contextvars import ContextVar
 from types import FunctionType
 from typing import Any
 
@@ -26,6 +23,7 @@ from ..errors import UnsupportedError
 from ..patch import Holder, Layer, Patch, lock, shared
 from ..probe import Live, answer
 from ..requirements import Calls, Parameters, Refers, Symbol
+from ..scope import Context, Scopes
 from ..selection import Shim, select
 
 _LAZY = "torch.fx._lazy_graph_module"
@@ -41,33 +39,7 @@ _SWITCH = (
 )
 
 
-class _Scope(Holder):
-    """One open context. It ends with its `with`, whoever ends that: a generator may be closed in another task or thread
-    than the one that entered, and the scope must not outlive it there. An ended scope has no owner."""
-
-    __slots__ = ("enabled",)
-
-    def __init__(self, enabled: bool, owner: object) -> None:
-        self.enabled, self.owner, self.thread = enabled, owner, get_ident()
-
-
-class _Scopes:
-    """Who asked for what: the scopes of this thread or task, innermost last, and behind them the whole process."""
-
-    def __init__(self) -> None:
-        self.open: ContextVar[tuple[_Scope, ...]] = ContextVar("compat_lazy_graph_module", default=())
-        self.installed = 0
-
-    def asked(self) -> bool | None:
-        """True or False as the innermost scope has it; None where nobody asked, and torch decides for itself."""
-        for scope in reversed(self.open.get()):
-            if scope.owner is not None:
-                return scope.enabled
-        return True if self.installed else None
-
-
-_scopes = shared("lazy_graph_module/scopes/1", _Scopes)
-_open = _scopes.open
+_scopes = shared("lazy_graph_module/scopes/1", Scopes)
 _modules: dict[str, Any] = sys.modules
 _patches: dict[str, Patch] = shared("lazy_graph_module/patches/1", dict)
 
@@ -120,44 +92,7 @@ def _patch(mode: str) -> Patch | None:
     return patch
 
 
-class _Context(ContextDecorator):
-    """What `lazy_graph_module()` returns. Can be entered again, also while it is open, and from several threads."""
-
-    def __init__(self, enabled: bool, mode: str) -> None:
-        self._enabled = enabled
-        self._patch = None if mode == "noop" else _patch(mode)
-
-    def __enter__(self) -> None:
-        if self._patch is None:
-            return
-        scope = _Scope(self._enabled, self)
-        self._patch.enter(scope)
-        here = _open.get()
-        if here and here[-1].owner is None:
-            here = tuple([other for other in here if other.owner is not None])
-        _open.set((*here, scope))
-
-    def __exit__(self, *error: object) -> None:
-        if self._patch is None:
-            return
-        here = _open.get()
-        scope: Holder
-        if here and here[-1].owner is self:
-            scope, rest = here[-1], here[:-1]
-        else:
-            # Left out of order; or, a generator closed elsewhere, not in the thread or task that entered; or in a child
-            # after a fork, which has let go of what other threads had entered.
-            mine = [scope for scope in (*self._patch.holders, *here) if scope.owner is self]
-            if not mine:
-                return
-            scope = mine[-1]
-            rest = tuple([other for other in here if other is not scope])
-        scope.owner = None
-        _open.set(rest)
-        self._patch.leave(scope)
-
-
-def lazy_graph_module(enabled: bool = True, *, mode: str = "auto") -> _Context:
+def lazy_graph_module(enabled: bool = True, *, mode: str = "auto") -> Context:
     """A context in which `split_module`, and all else in torch that builds through `_make_graph_module`, makes lazy
     GraphModules: their code is generated on first call, or never.
 
@@ -168,7 +103,8 @@ def lazy_graph_module(enabled: bool = True, *, mode: str = "auto") -> _Context:
     has no say meanwhile; elsewhere, all say. Raises ValueError for a word that is no mode, and UnsupportedError for a
     mode that this torch cannot have; under `auto` nothing. Source: pytorch#177907.
     """
-    return _Context(enabled, select(SHIM, mode).mode)
+    chosen = select(SHIM, mode).mode
+    return Context(_scopes, enabled, None if chosen == "noop" else _patch(chosen))
 
 
 def force_recompile(gm: Any) -> int:
@@ -197,12 +133,10 @@ def _install(mode: str) -> Callable[[], None]:
     if patch is None:
         return lambda: None
     patch.enter(holder)
-    with lock:
-        _scopes.installed += 1
+    _scopes.installed.append(True)
 
     def uninstall() -> None:
-        with lock:
-            _scopes.installed -= 1
+        _scopes.installed.remove(True)
         patch.leave(holder)
 
     return uninstall

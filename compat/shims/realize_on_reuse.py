@@ -1,0 +1,187 @@
+"""`realize_on_reuse`: a value that several kernels read is stored once where that moves fewer bytes.
+
+Symptom: Inductor stores a reused value when it takes more than 4 reads to compute it. A residual add takes 2, so each
+later kernel computes the residual chain anew from all its parts: 4 loads in the first layer, then 6, 8, 10.
+Upstream: pytorch#176994 and, for torch 2.11, vllm#42686 weigh memory traffic instead. **No released torch has it**: it
+was backed out before 2.12.0 (pytorch#182184, pytorch#182324) and reverted in vLLM (vllm#42913), for outputs that
+differ, for kernels with very many arguments, and for compile time. What is done against each stands below.
+Affected: every torch up to 2.15. Removal: when every supported torch weighs traffic itself.
+
+The rule. R bytes are read to compute the value once, and it has O bytes. Inlined, each user reads R. Stored, R is read
+once, O is written once, and each user reads O. So it is stored if `R * users >= R + O * (1 + users)`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from ..cache import KEYED
+from ..patch import Layer, shared
+from ..replacing import Replacing
+from ..requirements import Parameters, Refers, Symbol
+from ..scope import Context, Scopes
+from ..selection import Shim, select
+
+_BOX = "torch._inductor.ir:StorageBox.should_realize_on_reuse"
+_HINT = "torch._inductor.graph:GraphLowering.get_dep_size_hint"
+_PART = "realize_on_reuse/1"
+NUMERICS = ("exact", "traffic")
+_READS = "_compat_reads"  # where a value's traffic is kept on it, once it is known
+
+_scopes = shared(f"{_PART}/scopes", Scopes)
+
+
+def stored_is_cheaper(reads: int, output: int, users: int) -> bool:
+    """The rule: whether storing a value of `output` bytes, computed from `reads` bytes, and reading it `users` times
+    moves at most as many bytes as computing it anew for each user. Source: vllm#42686."""
+    return reads * (users - 1) >= output * (1 + users)
+
+
+class _WithoutReads:
+    """A StorageBox to the rules of torch's own method that have nothing to do with how much is read."""
+
+    def __init__(self, box: Any) -> None:
+        self.data, self.has_large_inner_fn = box.data, box.has_large_inner_fn
+
+    def num_reads(self) -> int:
+        return 0
+
+
+def _deciding(layer: Layer) -> Callable[..., bool]:
+    """Stands in for `StorageBox.should_realize_on_reuse`. Each version's own rules for heavy operations, large bodies
+    and, from 2.13 on, for loops that broadcast (graph_reuse=False) are asked first; only the count of reads goes."""
+    ir = layer.own.__globals__
+
+    def should_realize_on_reuse(box: Any, users: int, **later: Any) -> bool:
+        numerics, stock = _scopes.asked(), layer.below.call
+        data = box.data
+        if numerics is None or users < 2 or not isinstance(data, (ir["Pointwise"], ir["Reduction"])):
+            return bool(stock(box, users, **later))
+        if numerics == "exact" and not _stores_all_of(data, ir["config"]):
+            return bool(stock(box, users, **later))
+        if stock(_WithoutReads(box), users, **later):
+            return True
+        if not later.get("graph_reuse", True) or not _can_pay(data, users, ir):
+            return False
+        traffic = _traffic(data, ir)
+        return stored_is_cheaper(*traffic, users) if traffic else bool(stock(box, users, **later))
+
+    return should_realize_on_reuse
+
+
+def _stores_all_of(data: Any, config: Any) -> bool:
+    """Whether the stored value is the computed one. Inductor computes 16-bit floats in 32 bits, and an inlined value
+    keeps them: stored, it is rounded. That is what made vLLM's outputs depend on what was stored."""
+    dtype = data.get_dtype()
+    return not dtype.is_floating_point or dtype.itemsize >= 4 or bool(config.emulate_precision_casts)
+
+
+def _can_pay(data: Any, users: int, ir: dict[str, Any]) -> bool:
+    """Whether the rule can hold at all, from what is counted already: no load of a pointwise value reads more elements
+    than it has. Most values end here; to know their traffic their body would have to be traced once more."""
+    if not isinstance(data, ir["Pointwise"]) or _READS in vars(data):
+        return True
+    dtype_of = ir["V"].graph.get_dtype
+    reads = sum(dtype_of(name).itemsize for name in data.inner_fn_opcount().read_buffers)
+    return stored_is_cheaper(reads, data.get_dtype().itemsize, users)
+
+
+def _traffic(data: Any, ir: dict[str, Any]) -> tuple[int, int] | None:
+    """The bytes that computing the value reads, and its own; None where a size is not known. Found once for a value."""
+    known: dict[str, Any] = vars(data)
+    if _READS not in known:
+        known[_READS] = _counted(data, ir)
+    found: tuple[int, int] | None = known[_READS]
+    return found
+
+
+def _counted(data: Any, ir: dict[str, Any]) -> tuple[int, int] | None:
+    graph, dependencies = ir["V"].graph, sys.modules["torch._inductor.dependencies"]
+    reads = list(data.get_reads())
+    if not reads:
+        return None
+
+    def elements(size: tuple[Any, ...]) -> int:
+        # As a dense access to something that is read, so that each version hints at it in its own way: without a guard,
+        # and with 0 for a size that is not known.
+        names = dependencies.index_vars_no_squeeze(size, prefix="c")[0][0]
+        dense = dependencies.MemoryDep(reads[0].name, ir["sympy"].Add(*names), tuple(names), size)
+        return int(graph.get_dep_size_hint(dense)) // width_of(reads[0].name)
+
+    def width_of(name: str) -> int:
+        return int(graph.get_dtype(name).itemsize)
+
+    output, loops = tuple(data.get_size()), (*data.get_size(), *data.get_reduction_size())
+    steps, hints = elements(loops), [int(graph.get_dep_size_hint(read)) for read in reads]
+    if not steps or not all(hints):
+        return None
+    # A gather reads an element in each step, not the table that it is told to read.
+    moved = sum(min(hint, steps * width_of(read.name)) for hint, read in zip(hints, reads))
+    return moved, elements(output) * int(data.get_dtype().itemsize)
+
+
+def realize_on_reuse(*, mode: str = "auto", numerics: str = "exact") -> Context:
+    """A context in which Inductor stores a reused value once, where that moves fewer bytes than to compute it anew.
+
+    mode: `auto` (a backport on 2.11; native where torch has the rule, which no release has; else nothing), or one mode
+    by name: `backport` works from 2.9.1 to 2.15.0.
+    numerics: "exact" leaves a value to torch's own rule if storing it rounds it (16-bit floats); "traffic" does not, so
+    that results change by that rounding.
+
+    Holds for what the thread or asyncio task that enters it compiles, until it is left. While it is open,
+    `torch.compiler.config.cache_key_tag` carries it there. Raises ValueError for an unknown word, and UnsupportedError
+    for a mode that this torch cannot have. Source: pytorch#176994, vllm#42686.
+    """
+    if numerics not in NUMERICS:
+        raise ValueError(f"numerics is {numerics!r}; it can be {', '.join(NUMERICS)}")
+    chosen = select(SHIM, mode).mode
+    return Context(_scopes, numerics, _replacing.patch() if chosen == "backport" else None)
+
+
+def _in_force() -> str:
+    numerics = _scopes.asked()
+    return "" if numerics is None else _PART if numerics == NUMERICS[0] else f"{_PART}/{numerics}"
+
+
+_replacing = Replacing(_PART, {_BOX: _deciding}, changes_codegen=True, in_force=_in_force)
+
+
+def _install(mode: str) -> Callable[[], None]:
+    undo = _replacing.install(mode)
+    _scopes.installed.append(NUMERICS[0])
+
+    def uninstall() -> None:
+        _scopes.installed.remove(NUMERICS[0])
+        undo()
+
+    return uninstall
+
+
+SHIM = Shim(
+    name="realize_on_reuse",
+    kind="speed",
+    upstream="pytorch#176994, backed out before torch 2.12.0 (pytorch#182184, pytorch#182324)",
+    changes_codegen=True,
+    revision=1,
+    # Torch's method never asked what is read, only how often; upstream's rule cannot do without.
+    native=(Refers(_BOX, "get_reads"),),
+    backport=(
+        *KEYED,
+        Parameters(_BOX, ("self", "users")),
+        Symbol(_BOX, "function"),
+        Refers(_BOX, "num_reads"),
+        Refers(_BOX, "has_large_inner_fn"),
+        Symbol("torch._inductor.ir:Pointwise", "class"),
+        Symbol("torch._inductor.ir:Reduction", "class"),
+        Parameters("torch._inductor.ir:Loops.get_reads", ("self",)),
+        Refers("torch._inductor.ir:Loops.num_reads", "read_buffers"),
+        Parameters(_HINT, ("self", "dep")),
+        Symbol("torch._inductor.dependencies:MemoryDep", "class"),
+        Refers("torch._inductor.dependencies:MemoryDep.get_numel", "var_names"),
+        Symbol("torch._inductor.dependencies:index_vars_no_squeeze", "function"),
+    ),
+    install=_install,
+    active=_replacing.active,
+)
