@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from types import FunctionType
 
 from .cache import CodegenPatch
 from .patch import Holder, Patch, Replace, lock, shared
 from .probe import Live
+from .requirements import Absent
 
 
 class Replacing:
@@ -31,22 +33,34 @@ class Replacing:
         """Puts the replacements in, for the whole process, where the mode is `backport`; gives back the way out."""
         if mode != "backport":
             return lambda: None
-        holder = Holder(self, None)
-        with lock:
-            patch = self.patch()
-            patch.enter(holder)
+        holder, patch = Holder(self, None), self.patch()
+        if patch is None:
+            return lambda: None
+        patch.enter(holder)
         return lambda: patch.leave(holder)
 
     def active(self) -> bool:
         return any(patch.holders for patch in self._patches)
 
-    def patch(self) -> Patch:
-        """The patch of the functions that torch has now: a new one after a reload of torch's modules."""
-        things = [Live().resolve(target)[1] for target in self._replacements]
-        functions: list[FunctionType] = [getattr(thing, "__func__", thing) for thing in things]  # a staticmethod's
+    def patch(self) -> Patch | None:
+        """The patch of the functions that torch has now: a new one after a reload of torch's modules. The old one stays,
+        or there is none, where somebody has put a function of his own in the place of one of them."""
+        functions = [_function(target) for target in self._replacements]
         with lock:
-            if not self._patches or self._patches[-1].functions != tuple(functions):
-                pairs = list(zip(functions, self._replacements.values()))
-                made = CodegenPatch(pairs, self._part) if self._changes_codegen else Patch(pairs)
-                self._patches.append(made)
+            last = self._patches[-1] if self._patches else None
+            if None in functions or (last and last.functions == tuple(functions)):
+                return last
+            pairs = [(f, make) for f, make in zip(functions, self._replacements.values()) if f is not None]
+            self._patches.append(CodegenPatch(pairs, self._part) if self._changes_codegen else Patch(pairs))
             return self._patches[-1]
+
+
+def _function(target: str) -> FunctionType | None:
+    """What stands under this name, if torch has put it there."""
+    try:
+        thing = Live().resolve(target)[1]
+    except Absent:
+        return None
+    function = getattr(thing, "__func__", thing)  # a staticmethod's
+    own = sys.modules[target.partition(":")[0]].__dict__
+    return function if isinstance(function, FunctionType) and function.__globals__ is own else None

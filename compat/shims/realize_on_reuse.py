@@ -8,7 +8,8 @@ differ, for kernels with very many arguments, and for compile time. What is done
 Affected: every torch up to 2.15. Removal: when every supported torch weighs traffic itself.
 
 The rule. R bytes are read to compute the value once, and it has O bytes. Inlined, each user reads R. Stored, R is read
-once, O is written once, and each user reads O. So it is stored if `R * users >= R + O * (1 + users)`.
+once, O is written once, and each user reads O. So it is stored if `R * users >= R + O * (1 + users)`; on the CPU, if it
+is more.
 """
 
 from __future__ import annotations
@@ -33,10 +34,10 @@ _READS = "_compat_reads"  # where a value's traffic is kept on it, once it is kn
 _scopes = shared(f"{_PART}/scopes", Scopes)
 
 
-def stored_is_cheaper(reads: int, output: int, users: int) -> bool:
-    """The rule: whether storing a value of `output` bytes, computed from `reads` bytes, and reading it `users` times
-    moves at most as many bytes as computing it anew for each user. Source: vllm#42686."""
-    return reads * (users - 1) >= output * (1 + users)
+def bytes_spared(reads: int, output: int, users: int) -> int:
+    """The rule: how many bytes are not moved if a value of `output` bytes, computed from `reads` bytes, is stored and
+    read `users` times, and not computed anew for each user. Source: vllm#42686."""
+    return reads * users - (reads + output * (1 + users))
 
 
 class _WithoutReads:
@@ -66,7 +67,12 @@ def _deciding(layer: Layer) -> Callable[..., bool]:
         if not later.get("graph_reuse", True) or not _can_pay(data, users, ir):
             return False
         traffic = _traffic(data, ir)
-        return stored_is_cheaper(*traffic, users) if traffic else bool(stock(box, users, **later))
+        if traffic is None:
+            return bool(stock(box, users, **later))
+        spared = bytes_spared(*traffic, users)
+        # A draw is worth it where what stores the value is fused with the reduction that reads it next. Inductor's C++
+        # backend does not do that: on the CPU a draw is a loss of one more read.
+        return spared > 0 or (spared == 0 and not ir["is_cpu"](data))
 
     return should_realize_on_reuse
 
@@ -85,7 +91,7 @@ def _can_pay(data: Any, users: int, ir: dict[str, Any]) -> bool:
         return True
     dtype_of = ir["V"].graph.get_dtype
     reads = sum(dtype_of(name).itemsize for name in data.inner_fn_opcount().read_buffers)
-    return stored_is_cheaper(reads, data.get_dtype().itemsize, users)
+    return bytes_spared(reads, data.get_dtype().itemsize, users) >= 0
 
 
 def _traffic(data: Any, ir: dict[str, Any]) -> tuple[int, int] | None:
@@ -173,6 +179,7 @@ SHIM = Shim(
         Symbol(_BOX, "function"),
         Refers(_BOX, "num_reads"),
         Refers(_BOX, "has_large_inner_fn"),
+        Parameters("torch._inductor.ir:is_cpu", ("x",)),
         Symbol("torch._inductor.ir:Pointwise", "class"),
         Symbol("torch._inductor.ir:Reduction", "class"),
         Parameters("torch._inductor.ir:Loops.get_reads", ("self",)),

@@ -1,0 +1,314 @@
+"""`realize_on_reuse`: which values are stored. Asked of real lowerings, without compiling them."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from math import prod
+from types import FunctionType
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from conftest import RELEASE
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch._inductor import config, ir
+from torch._inductor.decomposition import select_decomp_table
+from torch._inductor.virtualized import V
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx.experimental.symbolic_shapes import ShapeEnv
+
+import compat
+from compat.shims.realize_on_reuse import bytes_spared
+from compat.tools import chain, lowering
+
+BOX = ir.StorageBox
+F32, BF16 = torch.float32, torch.bfloat16
+
+
+def ours(**asked: Any) -> Any:
+    return compat.realize_on_reuse(mode="backport", **asked)
+
+
+# --- The rule itself --------------------------------------------------------------------------------------------------
+
+
+@given(st.integers(0, 2**40), st.integers(0, 2**40), st.integers(2, 10**6))
+def test_the_rule_is_the_formula_of_the_thread(reads: int, output: int, users: int) -> None:
+    # vllm#42686: materialize when `reads * (users - 1) >= output * (1 + users)`
+    assert (bytes_spared(reads, output, users) >= 0) == (reads * (users - 1) >= output * (1 + users))
+
+
+class Decision(NamedTuple):
+    data: Any
+    users: int
+    stored: bool
+    expected: bool | None  # by the plain formula; None where torch's own rules alone decide
+    spared: int
+
+
+@contextmanager
+def decisions(numerics: str = "traffic") -> Iterator[list[Decision]]:
+    """Watches every decision that is made meanwhile, and works out the formula beside it, the long way."""
+    found: list[Decision] = []
+    own = BOX.should_realize_on_reuse
+
+    def watched(box: Any, users: int, **later: Any) -> bool:
+        stored, data = own(box, users, **later), box.data
+        expected, spared = None, 0
+        if users > 1 and isinstance(data, (ir.Pointwise, ir.Reduction)) and later.get("graph_reuse", True):
+            heavy = heavy_or_large(box, users, later)
+            reads = data.get_reads()
+            moved = sum(V.graph.get_dep_size_hint(dep) for dep in reads)
+            output = prod(map(int, data.get_size())) * data.get_dtype().itemsize
+            spared = bytes_spared(moved, output, users)
+            if reads and output:
+                expected = heavy or spared >= (data.get_device().type == "cpu")
+        found.append(Decision(data, users, stored, expected, spared))
+        return stored
+
+    # On top of what is patched in: it is what torch calls.
+    with ours(numerics=numerics), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BOX, "should_realize_on_reuse", watched)
+        yield found
+
+
+# Torch's own method, as it is when nobody has patched it.
+STOCK = FunctionType(BOX.should_realize_on_reuse.__code__, BOX.should_realize_on_reuse.__globals__)
+STOCK.__kwdefaults__ = BOX.should_realize_on_reuse.__kwdefaults__
+
+
+def heavy_or_large(box: Any, users: int, later: dict[str, Any]) -> bool:
+    """What torch's own method says but for its count of reads."""
+    with config.patch(realize_reads_threshold=10**9):
+        return bool(STOCK(box, users, **later))
+
+
+SHAPES = [(6, 4), (6, 1), (1, 4), (1, 1)]
+DTYPES = [torch.float32, torch.bfloat16, torch.float64, torch.int32]
+UNARY = ["neg", "relu", "abs", "exp", "sigmoid", "square"]
+
+
+@st.composite
+def programs(draw: Any) -> tuple[list[tuple[tuple[int, int], torch.dtype]], list[tuple[Any, ...]]]:
+    inputs = draw(st.lists(st.tuples(st.sampled_from(SHAPES), st.sampled_from(DTYPES)), min_size=1, max_size=4))
+    steps = []
+    for n in range(draw(st.integers(1, 10))):
+        value = st.integers(0, len(inputs) + n - 1)
+        steps.append(
+            draw(
+                st.one_of(
+                    st.tuples(st.just("add"), value, value),
+                    st.tuples(st.sampled_from(UNARY), value),
+                    st.tuples(st.just("to"), value, st.sampled_from(DTYPES)),
+                    st.tuples(st.just("sum"), value),
+                    st.tuples(st.just("expand"), value),
+                )
+            )
+        )
+    return inputs, steps
+
+
+def run(steps: list[tuple[Any, ...]], values: list[torch.Tensor]) -> list[torch.Tensor]:
+    values = list(values)
+    for name, one, *other in steps:
+        x = values[one]
+        if name == "add":
+            made = x + values[other[0]]
+        elif name == "to":
+            made = x.to(other[0])
+        elif name == "sum":
+            made = x.sum(-1, keepdim=True)
+        elif name == "expand":
+            made = x.expand(6, 4).contiguous() if x.shape != (6, 4) else x.relu()
+        else:
+            made = getattr(torch, name)(x.float() if not x.is_floating_point() else x)
+        values.append(made)
+    return values[-3:]
+
+
+@settings(max_examples=150)
+@given(programs(), st.sampled_from(["traffic", "exact"]))
+def test_decisions_on_random_ir_are_the_plain_formulas(program: Any, numerics: str) -> None:
+    inputs, steps = program
+    values = [torch.ones(shape, dtype=dtype) for shape, dtype in inputs]
+    with decisions(numerics) as found:
+        lowering.lower(lambda *given: run(steps, list(given)), values)
+    for one in found:
+        if one.expected is not None and (numerics == "traffic" or not rounds(one.data)):
+            assert one.stored == one.expected, (one.data, one.users, one.spared)
+
+
+def rounds(data: Any) -> bool:
+    return data.get_dtype().is_floating_point and data.get_dtype().itemsize < 4
+
+
+# --- What is stored ---------------------------------------------------------------------------------------------------
+
+
+def shape_of(depth: int, dtype: torch.dtype, residual: torch.dtype | None, context: Any = None) -> list[int]:
+    """The loads of each kernel of a chain."""
+    with context or nullcontext():
+        lowered = lowering.lower(chain.make(residual), chain.inputs(depth, 8, dtype, hidden=64))
+    return [kernel.loads for kernel in lowering.kernels(lowered)]
+
+
+@pytest.mark.parametrize("depth", [8, 24])
+def test_the_loads_of_a_float32_chain_stop_growing_after_two_layers(depth: int) -> None:
+    assert max(shape_of(depth, F32, None)) == 5
+    assert shape_of(depth, F32, None, ours()) == [1, 2, 3] * (depth // 2)
+
+
+def test_exact_leaves_what_would_be_rounded_to_torch_and_traffic_does_not() -> None:
+    assert shape_of(8, BF16, None, ours()) == shape_of(8, BF16, None)
+    assert shape_of(8, BF16, None, ours(numerics="traffic")) == [1, 2, 3] * 4
+    assert shape_of(8, torch.float16, None, ours()) == shape_of(8, torch.float16, None)
+
+
+def test_exact_stores_16_bit_floats_where_inductor_rounds_as_eager_does() -> None:
+    with config.patch(emulate_precision_casts=True):
+        assert shape_of(8, BF16, None, ours()) == [1, 2, 3] * 4
+
+
+def test_a_gather_reads_an_element_a_step_and_not_its_table() -> None:
+    def three_users(table: Any, index: Any, x: Any) -> Any:
+        y = table[index] + x
+        return y.sum(0), y.sum(1), y.amax(0)
+
+    values = [torch.ones(10**6), torch.zeros(8, 8, dtype=torch.int64), torch.ones(8, 8)]
+    with decisions() as found:
+        lowering.lower(three_users, values)
+    assert [one.stored for one in found if one.users == 3 and isinstance(one.data, ir.Pointwise)]
+    # 4 bytes of the table, 4 of x and 8 of the index for 4 of output: 16 * 2 >= 4 * 4
+    with decisions() as found:
+        lowering.lower(lambda t, i: (lambda y: (y.sum(0), y.amax(0)))(t[i].relu()), [values[0], values[1].int()])
+    # 4 of the table and 4 of the index: 8 * 1 < 4 * 3, whatever the table's size
+    assert not any(one.stored for one in found if isinstance(one.data, ir.Pointwise))
+
+
+@pytest.mark.skipif(RELEASE < (2, 13), reason="the parameter came in 2.13")
+def test_a_loop_that_broadcasts_is_no_reuse_from_2_13_on() -> None:
+    with ours(), decisions() as found:
+        lowering.lower(lambda x, y, z: (x + y + z).expand(64, 8) * 2, [torch.ones(1, 8)] * 3)
+    assert not any(one.stored for one in found)
+
+
+# --- Sizes that are not known -----------------------------------------------------------------------------------------
+
+
+def traced(function: Callable[..., Any], values: list[Any]) -> Any:
+    graph = make_fx(function, tracing_mode="symbolic")(*values)
+    return graph, [node.meta["val"] for node in graph.graph.nodes if node.op == "placeholder"]
+
+
+def test_dynamic_sizes_are_hinted_without_a_guard_and_decide_alike() -> None:
+    def four(a: Any, b: Any, c: Any, d: Any) -> Any:
+        y = a + b + c + d
+        return y.sum(0), y.amax(0), y * 2
+
+    def guards_and_stored(context: Any) -> tuple[list[str], int]:
+        graph, fakes = traced(four, [torch.ones(6, 4) for _ in range(4)])
+        env: ShapeEnv = fakes[0].fake_mode.shape_env
+        with context:
+            lowered = lowering.run(graph, fakes)
+        return sorted(str(guard.expr) for guard in env.guards), len(lowered.buffers)
+
+    with config.patch(realize_reads_threshold=10**9):
+        plain, patched = guards_and_stored(nullcontext()), guards_and_stored(ours())
+    assert patched[0] == plain[0]
+    assert patched[1] == plain[1] + 1
+
+
+@pytest.mark.parametrize(("threshold", "stored"), [(4, False), (2, True)])
+def test_where_a_size_has_no_hint_torchs_own_count_decides(threshold: int, stored: bool) -> None:
+    def unbacked(x: Any, a: Any, b: Any, c: Any) -> Any:
+        n = x.item()
+        torch._check(n >= 2)
+        torch._check(n <= 6)
+        y = a[:n] + b[:n] + c[:n]
+        return y.sum(0), y.amax(0), y.abs().sum(0)
+
+    class Module(torch.nn.Module):
+        forward = staticmethod(unbacked)
+
+    with warnings.catch_warnings():  # export's own, on 2.11
+        warnings.simplefilter("ignore")
+        exported = torch.export.export(Module(), (torch.tensor(3), *(torch.ones(6, 4) for _ in range(3))))
+        graph = exported.run_decompositions(select_decomp_table()).graph_module
+    fakes = [node.meta["val"] for node in graph.graph.nodes if node.op == "placeholder"]
+    seen: list[bool] = []
+    own = BOX.should_realize_on_reuse
+
+    def watched(box: Any, users: int, **later: Any) -> bool:
+        decided = bool(own(box, users, **later))
+        if users == 3 and isinstance(box.data, ir.Pointwise) and box.data.num_reads() == 3:
+            seen.append(decided)
+        return decided
+
+    with config.patch(realize_reads_threshold=threshold), ours(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BOX, "should_realize_on_reuse", watched)
+        lowering.run(graph, fakes)
+    assert seen
+    assert set(seen) == {stored}
+
+
+# --- Who gets it ------------------------------------------------------------------------------------------------------
+
+
+def test_another_thread_compiles_as_it_did_and_has_no_part_in_the_key() -> None:
+    seen: list[Any] = []
+
+    def other() -> None:
+        seen.append((shape_of(4, F32, None), compat.cache_key(), torch.compiler.config.cache_key_tag))
+
+    with ours():
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+        assert shape_of(4, F32, None) == [1, 2, 3] * 2
+        assert compat.cache_key() in torch.compiler.config.cache_key_tag
+    assert seen == [([1, 2, 3, 4, 5], "", "")]
+
+
+def test_contexts_and_an_install_in_any_order_end_in_torchs_own() -> None:
+    code, plain = BOX.should_realize_on_reuse.__code__, [1, 2, 3, 4, 5]
+    compat.install("realize_on_reuse", mode="backport")
+    with ours(numerics="traffic"):
+        compat.uninstall("realize_on_reuse")
+        assert shape_of(4, BF16, None) == [1, 2, 3] * 2
+        with ours():
+            assert shape_of(4, BF16, None) == plain
+    assert BOX.should_realize_on_reuse.__code__ is code
+    assert shape_of(4, F32, None) == plain
+
+
+@pytest.mark.parametrize("word", ["", "fast", "Exact"])
+def test_unknown_numerics_are_refused_with_the_words_there_are(word: str) -> None:
+    with pytest.raises(ValueError, match="exact, traffic"):
+        compat.realize_on_reuse(numerics=word)
+
+
+def test_auto_is_the_backport_on_2_11_alone_and_says_that_upstream_backed_it_out() -> None:
+    row = {row.name: row for row in compat.status()}["realize_on_reuse"]
+    assert row.mode == ("backport" if RELEASE == (2, 11) else "noop")
+    assert "backed out" in row.upstream
+    expected = [1, 2, 3] * 2 if RELEASE == (2, 11) else [1, 2, 3, 4, 5]
+    assert shape_of(4, F32, None, compat.realize_on_reuse()) == expected
+
+
+def test_a_torch_that_has_the_rule_is_native_and_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def with_the_rule(self: Any, users: int) -> bool:
+        return users > 1 and len(self.get_reads()) > 1
+
+    monkeypatch.setattr(BOX, "should_realize_on_reuse", with_the_rule)
+    monkeypatch.setattr("compat.selection._selected", {})
+    row = {row.name: row for row in compat.status()}["realize_on_reuse"]
+    assert row.mode == "native"
+    with compat.realize_on_reuse():
+        assert BOX.should_realize_on_reuse is with_the_rule
+        assert compat.cache_key() == ""
+    with pytest.raises(compat.UnsupportedError, match="num_reads"):
+        compat.realize_on_reuse(mode="backport")
