@@ -17,6 +17,7 @@ from .patch import Patch, Replace, patches, shared
 from .requirements import Refers, Symbol
 
 _TAG = "cache_key_tag"
+_MARK = "+compat-"
 
 # What a shim that changes generated code requires besides its own.
 KEYED = (
@@ -52,10 +53,15 @@ def digest(parts: Iterable[str]) -> str:
     return hashlib.sha256(" ".join(ordered).encode()).hexdigest()[:16] if ordered else ""
 
 
-def _tagged(config: Any) -> Any:
-    # Torch keeps what the user sets below, out of reach of a property: whatever that is, and whenever it changes.
-    tag, ours = config.__getattr__(_TAG), digest(parts())
-    return f"{tag}+compat-{ours}" if ours else tag
+def _users(config: Any) -> str:
+    """What the user has set. Torch keeps it below, out of reach of a property. Somebody may have read the tag with ours
+    in it, and put that back: mock.patch.object does."""
+    return str(config.__getattr__(_TAG)).partition(_MARK)[0]
+
+
+def _tagged(config: Any) -> str:
+    ours = digest(parts())
+    return _users(config) + (f"{_MARK}{ours}" if ours else "")
 
 
 _property = shared("cache_key_tag/1", lambda: property(_tagged))
@@ -69,3 +75,5 @@ def _tag(config: Any, put_in: bool) -> None:
         setattr(cls, _TAG, _property)
     elif not put_in and vars(cls).get(_TAG) is _property:
         delattr(cls, _TAG)
+        if _MARK in config.__getattr__(_TAG):
+            setattr(config, _TAG, _users(config))

@@ -43,8 +43,8 @@ class Replacing:
         return any(patch.holders for patch in self._patches)
 
     def patch(self) -> Patch | None:
-        """The patch of the functions that torch has now: a new one after a reload of torch's modules. The old one stays,
-        or there is none, where somebody has put a function of his own in the place of one of them."""
+        """The patch of the functions that torch has now: a new one after a reload of torch's modules. Where somebody
+        has put a function of his own in the place of one of them, it is the last one, or there is none."""
         functions = [_function(target) for target in self._replacements]
         with lock:
             last = self._patches[-1] if self._patches else None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from typing import Any, NamedTuple
 
 from . import version
@@ -38,9 +40,20 @@ def _status(shim: Shim) -> ShimStatus:
         got = installed(shim) or preview(shim)
     except UnsupportedError as error:  # the environment asks for what cannot be had: using the shim raises this
         got = Selection(shim.name, "noop", str(error), ())
+    reason = got.reason + (_SUBPROCESS if got.mode == "backport" and _lowers_elsewhere(shim) else "")
     return ShimStatus(
-        shim.name, shim.kind, got.mode, got.reason, got.evidence, shim.active(), shim.upstream, shim.changes_codegen
+        shim.name, shim.kind, got.mode, reason, got.evidence, shim.active(), shim.upstream, shim.changes_codegen
     )
+
+
+_SUBPROCESS = "; but Inductor compiles in a subprocess here (TORCHINDUCTOR_FX_COMPILE_MODE), where it is not in force"
+
+
+def _lowers_elsewhere(shim: Shim) -> bool:
+    """Whether what the shim patches is run in a process of Inductor's own, which starts with torch as it is."""
+    asked = os.environ.get("TORCHINDUCTOR_FX_COMPILE_MODE", "").upper()
+    mode = getattr(sys.modules.get("torch._inductor.compile_fx"), "fx_compile_mode", None)
+    return "SUBPROCESS" in str(mode or asked) and any(name.startswith("torch._inductor") for name in shim.modules)
 
 
 def as_json(rows: tuple[ShimStatus, ...]) -> str:

@@ -1,0 +1,216 @@
+"""What `realize_on_reuse` does to residual chains: loads, bytes, run time, and what the decision costs.
+
+In one run, interleaved, with medians: torch as it is ("stock"), the rule as vLLM had it, which stores a draw on the CPU
+too ("draws stored"), and ours. `python benchmarks/realize_on_reuse.py [--rounds 21] [--rows 64,256,1024,4096,8192]`
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import math
+import statistics
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+from unittest import mock
+
+import torch
+from results import save
+from torch._inductor import config, ir
+from torch._inductor.virtualized import V
+
+import compat
+from compat.shims.realize_on_reuse import bytes_spared
+from compat.tools import chain, lowering
+
+BOX = ir.StorageBox
+KINDS = {
+    "float32": (torch.float32, None),
+    "bf16, float32 residual adds": (torch.bfloat16, torch.float32),
+}
+
+
+def ours(numerics: str = "exact") -> AbstractContextManager[None]:
+    return compat.realize_on_reuse(mode="backport", numerics=numerics)
+
+
+@contextmanager
+def draws_stored() -> Iterator[None]:
+    """Ours without its exception for the CPU."""
+
+    def a_byte_more(*counted: int) -> int:
+        return bytes_spared(*counted) + 1
+
+    with ours(), mock.patch("compat.shims.realize_on_reuse.bytes_spared", a_byte_more):
+        yield
+
+
+WAYS: dict[str, Callable[[], AbstractContextManager[None]]] = {
+    "stock": nullcontext,
+    "draws stored": draws_stored,
+    "compat": ours,
+}
+
+
+def kernels(function: Callable[..., Any], given: list[torch.Tensor], way: str) -> list[lowering.Kernel]:
+    with WAYS[way]():
+        return lowering.kernels(lowering.lower(function, given))
+
+
+def loads(depth: int, kind: str) -> dict[str, Any]:
+    dtype, residual = KINDS[kind]
+    found: dict[str, Any] = {"depth": depth, "kind": kind}
+    for way in WAYS:
+        made = kernels(chain.make(residual), chain.inputs(depth, 64, dtype), way)
+        found[way] = {
+            "loads a layer": round(sum(kernel.loads for kernel in made) / depth, 2),
+            "most loads of one kernel": max(kernel.loads for kernel in made),
+            "kernels": len(made),
+            "MB": round(sum(kernel.moved for kernel in made) / 1e6, 1),
+        }
+    return found
+
+
+def run_time(kind: str, rows: int, depth: int, rounds: int) -> dict[str, Any]:
+    dtype, residual = KINDS[kind]
+    torch._dynamo.reset()
+    given, ready = chain.inputs(depth, rows, dtype), {}
+    for way in WAYS:
+        ready[way] = torch.compile(chain.make(residual), fullgraph=True, dynamic=False)
+        with WAYS[way]():
+            ready[way](*given)
+    taken: dict[str, list[float]] = {way: [] for way in ready}
+    for _ in range(rounds):
+        for way, function in ready.items():
+            start = time.perf_counter()
+            function(*given)
+            taken[way].append(time.perf_counter() - start)
+    medians = {way: statistics.median(times) * 1e3 for way, times in taken.items()}
+    paired = [stock / mine for stock, mine in zip(taken["stock"], taken["compat"])]
+    return {
+        "kind": kind,
+        "rows": rows,
+        "depth": depth,
+        "median_ms": medians,
+        "stock_over_compat": statistics.median(paired),
+        "stock_over_draws_stored": medians["stock"] / medians["draws stored"],
+    }
+
+
+@contextmanager
+def choosing(stored: frozenset[str] | None, asked: set[str]) -> Iterator[None]:
+    """Has the values of these FX nodes stored, and no others; None: as torch decides. Notes what it is asked for."""
+    own = BOX.should_realize_on_reuse
+
+    def chosen(box: Any, users: int, **later: Any) -> bool:
+        if users < 2 or not isinstance(box.data, ir.Pointwise) or not later.get("graph_reuse", True):
+            return bool(own(box, users, **later))
+        name = V.graph.current_node.name
+        asked.add(name)
+        return bool(own(box, users, **later)) if stored is None else name in stored
+
+    with mock.patch.object(BOX, "should_realize_on_reuse", chosen):
+        yield
+
+
+def against_the_best(name: str, function: Callable[..., Any], given: list[torch.Tensor]) -> dict[str, Any]:
+    """Bytes moved, by us and by the best of all choices what to store."""
+    asked: set[str] = set()
+    with choosing(None, asked):
+        lowering.lower(function, given)
+
+    def moved(stored: frozenset[str]) -> int:
+        with choosing(stored, set()):
+            return sum(kernel.moved for kernel in lowering.kernels(lowering.lower(function, given)))
+
+    subsets = (itertools.combinations(sorted(asked), n) for n in range(len(asked) + 1))
+    best = min(moved(frozenset(subset)) for subset in itertools.chain.from_iterable(subsets))
+    found = {way: sum(kernel.moved for kernel in kernels(function, given, way)) / best for way in WAYS}
+    return {"graph": name, "reused values": len(asked), "over the best": found}
+
+
+def small_graphs() -> Iterator[tuple[str, Callable[..., Any], list[torch.Tensor]]]:
+    for depth, (kind, (dtype, residual)) in itertools.product((2, 4, 6), KINDS.items()):
+        yield f"chain of {depth}, {kind}", chain.make(residual), chain.inputs(depth, 64, dtype, 256)
+    x = [torch.ones(64, 256) for _ in range(4)]
+    yield "five reductions of one sum", lambda a, b: [(a + b).sum(0)] + [f(a + b) for f in (_sum, _max, _abs)], x[:2]
+    yield "diamond", lambda a, b, c: _diamond(a, b, c), x[:3]
+    yield "gated", lambda a, b, c, d: _gated(a, b, c, d), x
+
+
+def _sum(x: torch.Tensor) -> torch.Tensor:
+    return x.sum(1)
+
+
+def _max(x: torch.Tensor) -> torch.Tensor:
+    return x.amax(1)
+
+
+def _abs(x: torch.Tensor) -> torch.Tensor:
+    return x.abs().sum(0)
+
+
+def _diamond(a: torch.Tensor, b: torch.Tensor, c: torch.Tensor) -> list[torch.Tensor]:
+    left = a + b
+    right = left * c
+    return [left.sum(0), right.sum(0), (left + right).amax(1)]
+
+
+def _gated(a: torch.Tensor, b: torch.Tensor, c: torch.Tensor, d: torch.Tensor) -> list[torch.Tensor]:
+    gate = a * b + c * d
+    return [gate.sum(0), gate.amax(0), gate.t() @ gate]
+
+
+def share_of_compile_time(way: str, depth: int = 20) -> float:
+    """The share of a cold compile that is spent in deciding."""
+    spent, own = 0.0, BOX.should_realize_on_reuse
+
+    def timed(box: Any, users: int, **later: Any) -> Any:
+        nonlocal spent
+        start = time.perf_counter()
+        try:
+            return own(box, users, **later)
+        finally:
+            spent += time.perf_counter() - start
+
+    torch._dynamo.reset()
+    given = chain.inputs(depth, 64, torch.float32)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        mock.patch.dict("os.environ", TORCHINDUCTOR_CACHE_DIR=folder),
+        WAYS[way](),
+        mock.patch.object(BOX, "should_realize_on_reuse", timed),
+    ):
+        start = time.perf_counter()
+        torch.compile(chain.make(), fullgraph=True, dynamic=False)(*given)
+        return spent / (time.perf_counter() - start)
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--rounds", type=int, default=21)
+    options.add_argument("--rows", default="64,256,1024,4096,8192")
+    given = options.parse_args()
+    torch.set_grad_enabled(False)
+    warnings.simplefilter("ignore")
+    for way in WAYS:
+        kernels(chain.make(), chain.inputs(2, 64, torch.float32), way)
+    with config.patch(fx_graph_cache=False), torch._functorch.config.patch(enable_autograd_cache=False):
+        found: dict[str, Any] = {"loads": [loads(d, kind) for kind in KINDS for d in (8, 24, 80)]}
+        found["share of compile time"] = {way: [share_of_compile_time(way) for _ in range(3)] for way in WAYS}
+        found["bytes"] = [against_the_best(*graph) for graph in small_graphs()]
+        times = [run_time(kind, int(rows), 8, given.rounds) for kind in KINDS for rows in given.rows.split(",")]
+    found["run time"] = times
+    found["geometric mean"] = math.prod(row["stock_over_compat"] for row in times) ** (1 / len(times))
+    for part in found.values():
+        for row in part if isinstance(part, list) else [part]:
+            print(row)
+    save("realize_on_reuse", found)
+
+
+if __name__ == "__main__":
+    main()
