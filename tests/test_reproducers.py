@@ -31,6 +31,7 @@ TORCH = torch.__version__.partition("+")[0]
 FIXED = {
     "operator_str": (2, 13),
     "cache_dir": (2, 13),
+    "atomic_artifact_save": (2, 12),
 }
 FIRST: dict[str, tuple[int, int]] = {}
 

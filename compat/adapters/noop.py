@@ -3,3 +3,4 @@
 lazy_graph_module = "noop"
 operator_str = "noop"
 cache_dir = "noop"
+atomic_artifact_save = "noop"

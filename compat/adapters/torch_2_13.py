@@ -5,3 +5,4 @@ TORCH = (2, 13)
 lazy_graph_module = "native"
 operator_str = "native"
 cache_dir = "native"  # pytorch#184208
+atomic_artifact_save = "native"

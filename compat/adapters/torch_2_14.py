@@ -5,3 +5,4 @@ TORCH = (2, 14)
 lazy_graph_module = "native"
 operator_str = "native"
 cache_dir = "native"
+atomic_artifact_save = "native"

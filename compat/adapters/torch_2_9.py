@@ -5,3 +5,4 @@ TORCH = (2, 9)
 lazy_graph_module = "noop"
 operator_str = "backport"
 cache_dir = "backport"
+atomic_artifact_save = "backport"
