@@ -6,3 +6,4 @@ lazy_graph_module = "backport"  # pytorch#177907 came in 2.12.0
 operator_str = "backport"
 cache_dir = "backport"
 atomic_artifact_save = "backport"
+aot_runtime_env = "backport"

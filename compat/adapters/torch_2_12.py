@@ -6,3 +6,4 @@ lazy_graph_module = "native"  # pytorch#177907
 operator_str = "backport"
 cache_dir = "backport"
 atomic_artifact_save = "native"
+aot_runtime_env = "native"

@@ -6,3 +6,4 @@ lazy_graph_module = "native"
 operator_str = "native"
 cache_dir = "native"  # pytorch#184208
 atomic_artifact_save = "native"
+aot_runtime_env = "native"
