@@ -26,7 +26,7 @@ def installed() -> Iterator[None]:
 
 def load(refs: set[str], code: str, used: Any = None, extra: Any = None) -> Any:
     """What a saved function that refers to these names is made into."""
-    fields = {name: None for name in convert_frame.GraphRuntimeEnv.__dataclass_fields__}
+    fields = dict.fromkeys(convert_frame.GraphRuntimeEnv.__dataclass_fields__)
     given = {"bytecode": (lambda: 0).__code__, "import_sources": {}, "used_globals": used or {}, "external_refs": refs}
     module = compile(f"def function(): return {code}", "test", "exec")
     given["bytecode"] = next(const for const in module.co_consts if isinstance(const, types.CodeType))

@@ -33,6 +33,7 @@ FIXED = {
     "cache_dir": (2, 13),
     "atomic_artifact_save": (2, 12),
     "aot_runtime_env": (2, 12),
+    "autotune_raw_stream": (2, 10),
 }
 FIRST: dict[str, tuple[int, int]] = {
     "aot_runtime_env": (2, 10),
@@ -53,8 +54,8 @@ def test_wrong_without_it_where_torch_is_wrong_and_right_with_it_everywhere(
         return found[1] if found else f"ends with status {done.returncode}"
 
     without, fixed = outcome(), outcome("with")
-    affected = RELEASE < FIXED.get(name, (99,))
-    if RELEASE < FIRST.get(name, (0,)):  # whatever it does, it does that with the shim, too
+    affected = FIXED.get(name, (99,)) > RELEASE
+    if FIRST.get(name, (0,)) > RELEASE:  # whatever it does, it does that with the shim, too
         assert fixed == f"{without} (noop)"
     else:
         assert (without != "right") == affected, without

@@ -7,3 +7,4 @@ operator_str = "native"
 cache_dir = "native"  # pytorch#184208
 atomic_artifact_save = "native"
 aot_runtime_env = "native"
+autotune_raw_stream = "native"
