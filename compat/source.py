@@ -18,7 +18,9 @@ _Scope = ast.Module | ast.ClassDef
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 # Decorators that hand back what they got, and decorators behind which `Live` sees the function inside.
-_TRANSPARENT = frozenset({"compatibility", "dataclass", "ir_dataclass", "staticmethod", "classmethod", "override"})
+_TRANSPARENT = frozenset(
+    {"compatibility", "dataclass", "ir_dataclass", "staticmethod", "classmethod", "override", "abstractmethod"}
+)
 _WRAPPING = frozenset({"contextmanager", "lru_cache", "cache", "wraps"})
 # Expressions whose value is neither a function nor a class, whatever their parts are.
 _LITERALS = (ast.Constant, ast.JoinedStr, ast.Tuple, ast.List, ast.Dict, ast.Set, ast.Compare, ast.BinOp, ast.UnaryOp)

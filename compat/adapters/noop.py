@@ -3,3 +3,7 @@
 lazy_graph_module = "noop"
 realize_on_reuse = "noop"
 operator_str = "noop"
+cache_dir = "noop"
+atomic_artifact_save = "noop"
+aot_runtime_env = "noop"
+autotune_raw_stream = "noop"

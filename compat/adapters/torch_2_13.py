@@ -5,3 +5,7 @@ TORCH = (2, 13)
 lazy_graph_module = "native"
 realize_on_reuse = "noop"
 operator_str = "native"
+cache_dir = "native"  # pytorch#184208
+atomic_artifact_save = "native"
+aot_runtime_env = "native"
+autotune_raw_stream = "native"

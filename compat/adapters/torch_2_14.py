@@ -5,3 +5,7 @@ TORCH = (2, 14)
 lazy_graph_module = "native"
 realize_on_reuse = "noop"
 operator_str = "native"
+cache_dir = "native"
+atomic_artifact_save = "native"
+aot_runtime_env = "native"
+autotune_raw_stream = "native"
