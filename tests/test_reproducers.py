@@ -29,6 +29,7 @@ TORCH = torch.__version__.partition("+")[0]
 # The release in which torch got right itself, as the catalogue of defects has it, not as compat says; and where the
 # defect is younger than the oldest torch that is tested, the first one that has it.
 FIXED = {
+    "cpp_indirect_assert": (2, 12),
     "operator_str": (2, 13),
 }
 FIRST: dict[str, tuple[int, int]] = {}

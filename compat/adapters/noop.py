@@ -2,3 +2,4 @@
 
 lazy_graph_module = "noop"
 operator_str = "noop"
+cpp_indirect_assert = "noop"
