@@ -3,3 +3,4 @@
 lazy_graph_module = "noop"
 operator_str = "noop"
 cpp_indirect_assert = "noop"
+lazy_graph_break = "noop"

@@ -5,3 +5,4 @@ TORCH = (2, 12)
 lazy_graph_module = "native"  # pytorch#177907
 operator_str = "backport"
 cpp_indirect_assert = "native"
+lazy_graph_break = "backport"

@@ -5,3 +5,4 @@ TORCH = (2, 13)
 lazy_graph_module = "native"
 operator_str = "native"
 cpp_indirect_assert = "native"
+lazy_graph_break = "backport"

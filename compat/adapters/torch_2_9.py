@@ -5,3 +5,4 @@ TORCH = (2, 9)
 lazy_graph_module = "noop"
 operator_str = "backport"
 cpp_indirect_assert = "backport"
+lazy_graph_break = "backport"
