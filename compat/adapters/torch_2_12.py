@@ -6,3 +6,4 @@ lazy_graph_module = "native"  # pytorch#177907
 operator_str = "backport"
 cpp_indirect_assert = "native"
 lazy_graph_break = "backport"
+pattern_matcher_dtypes = "backport"
