@@ -30,6 +30,7 @@ TORCH = torch.__version__.partition("+")[0]
 # defect is younger than the oldest torch that is tested, the first one that has it.
 FIXED = {
     "cpp_indirect_assert": (2, 12),
+    "fx_cache_pickle": (2, 11),
     "operator_str": (2, 13),
 }
 FIRST: dict[str, tuple[int, int]] = {}
