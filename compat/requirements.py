@@ -112,19 +112,23 @@ class Calls(NamedTuple):
 
 
 class Mentions(NamedTuple):
-    """A string in the function's body, or in a function nested in it, contains this text."""
+    """A string in the function's body, or in a function nested in it, contains this text. whole: is this text, as what
+    stands between two values in an f-string is."""
 
     target: str
     text: str
+    whole: bool = False
 
     def objection(self, found: Found) -> str | None:
         if found.code is None:
             return f"it is a {found.kind}"
         strings = (const for code in nested(found.code) for const in code.co_consts if isinstance(const, str))
-        return None if any(self.text in string for string in strings) else "its body does not"
+        if any(self.text == string if self.whole else self.text in string for string in strings):
+            return None
+        return "its body does not"
 
     def __str__(self) -> str:
-        return f"{self.target} mentions {self.text!r}"
+        return f"{self.target} mentions {self.text!r}{' by itself' if self.whole else ''}"
 
 
 class Behaves(NamedTuple):

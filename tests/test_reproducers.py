@@ -29,6 +29,8 @@ TORCH = torch.__version__.partition("+")[0]
 # The release in which torch got right itself, as the catalogue of defects has it, not as compat says; and where the
 # defect is younger than the oldest torch that is tested, the first one that has it.
 FIXED = {
+    "cpp_indirect_assert": (2, 12),
+    "fx_cache_pickle": (2, 11),
     "operator_str": (2, 13),
     "cache_dir": (2, 13),
     "atomic_artifact_save": (2, 12),

@@ -9,3 +9,7 @@ cache_dir = "native"  # pytorch#184208
 atomic_artifact_save = "native"
 aot_runtime_env = "native"
 autotune_raw_stream = "native"
+cpp_indirect_assert = "native"
+lazy_graph_break = "backport"
+pattern_matcher_dtypes = "backport"
+fx_cache_pickle = "native"

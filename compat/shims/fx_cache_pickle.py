@@ -1,0 +1,61 @@
+"""`fx_cache_pickle`: what cannot be pickled for a cache key makes Inductor go without the cache, not fail.
+
+Symptom: `torch.compile` ends with the ValueError (pybind11: the RuntimeError) that some object of the graph or the
+configuration raises when Inductor pickles it for the FX graph cache's key: a prepacked weight with a blocked layout,
+say. For a TypeError or an AttributeError the compile has always gone on without the cache.
+Upstream: pytorch#176557, in 2.11.0. Affected: up to 2.10; 2.9 fails for a PicklingError, too.
+Removal: when no supported torch is older than 2.11.
+"""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from ..patch import Layer
+from ..replacing import Replacing
+from ..requirements import Mentions, Parameters, Refers, Symbol
+from ..selection import Shim
+
+_CACHE = "torch._inductor.codecache"
+_TARGET = f"{_CACHE}:FxGraphCachePickler.dumps"
+_BYPASS = f"{_CACHE}:BypassFxGraphCache"
+
+
+def _dumping(layer: Layer) -> Callable[..., Any]:
+    def dumps(pickler: Any, obj: Any) -> Any:
+        try:
+            return layer.below.call(pickler, obj)
+        except (ValueError, pickle.PicklingError, RuntimeError) as error:
+            text = str(error)
+            if isinstance(error, RuntimeError) and not ("pybind11" in text and "is not pickleable" in text):
+                raise
+            # As torch does for the errors that it knows: its words, its logger.
+            logging.getLogger(_CACHE).warning("Failed to pickle cache key", exc_info=True)
+            raise sys.modules[_CACHE].BypassFxGraphCache("Failed to pickle cache key") from error
+
+    return dumps
+
+
+_replacing = Replacing("fx_cache_pickle/1", {_TARGET: _dumping}, changes_codegen=False)
+
+SHIM = Shim(
+    name="fx_cache_pickle",
+    kind="fix",
+    upstream="pytorch#176557, in torch 2.11.0",
+    changes_codegen=False,
+    revision=1,
+    # Pickling raises these by itself, so here the names stand for one purpose: to catch them.
+    native=(Refers(_TARGET, "ValueError"), Mentions(_TARGET, "pybind11")),
+    backport=(
+        Symbol(_TARGET, "function"),
+        Parameters(_TARGET, ("self", "obj")),
+        Refers(_TARGET, "BypassFxGraphCache"),
+        Symbol(_BYPASS, "class"),
+    ),
+    install=_replacing.install,
+    active=_replacing.active,
+)

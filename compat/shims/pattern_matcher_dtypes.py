@@ -1,0 +1,65 @@
+"""`pattern_matcher_dtypes`: patterns match custom ops also where a value has a dtype that Inductor cannot generate for.
+
+Symptom: a pattern that ends in a custom op is never replaced (0 matches, no message) when an input or output of the op
+is complex or float8_e8m0fnu, the scales of MX formats: the pattern matcher asks of every op whether Inductor could
+generate code for such values. Of a custom op it never generates any.
+Upstream: pytorch#196013, open. Affected: every torch so far (2.15).
+Removal: when every supported torch has it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from ..cache import KEYED
+from ..patch import Layer
+from ..replacing import Replacing
+from ..requirements import Parameters, Refers, Symbol
+from ..selection import Shim
+
+_APPLY = "torch._inductor.pattern_matcher:PatternMatcherPass.apply"
+_LOWERING = "torch._inductor.graph:GraphLowering.run_node"
+_TARGET = "torch._inductor.lowering:fallback_node_due_to_unsupported_type"
+_BUILTIN = "torch._library.utils:is_builtin"
+
+
+def _asking(layer: Layer) -> Callable[..., Any]:
+    op = sys.modules["torch._ops"].OpOverload
+    builtin = sys.modules["torch._library.utils"].is_builtin
+
+    def fallback_node_due_to_unsupported_type(node: Any, allow_cpu_inputs: Any) -> Any:
+        # There are two who ask. The lowering does so for builtin ops alone, on every torch that has the backport: for
+        # it, nothing changes.
+        if isinstance(node.target, op) and builtin(node.target):
+            return layer.below.call(node, allow_cpu_inputs)
+        return False
+
+    return fallback_node_due_to_unsupported_type
+
+
+_replacing = Replacing("pattern_matcher_dtypes/1", {_TARGET: _asking}, changes_codegen=True)
+
+SHIM = Shim(
+    name="pattern_matcher_dtypes",
+    kind="fix",
+    upstream="pytorch#196013, not merged yet",
+    changes_codegen=True,
+    revision=1,
+    # A pattern knows the ops that it matches: whether one is builtin is of no interest there but for this question.
+    # Should upstream answer it elsewhere, the backport says once more what torch says already.
+    native=(Refers(_APPLY, "is_builtin"),),
+    backport=(
+        *KEYED,
+        Symbol(_TARGET, "function"),
+        Parameters(_TARGET, ("node", "allow_cpu_inputs")),
+        Refers(_APPLY, "fallback_node_due_to_unsupported_type"),
+        Refers(_LOWERING, "fallback_node_due_to_unsupported_type"),
+        Refers(_LOWERING, "is_builtin"),
+        Parameters(_BUILTIN, ("op",)),
+        Symbol("torch._ops:OpOverload", "class"),
+    ),
+    install=_replacing.install,
+    active=_replacing.active,
+)
