@@ -21,10 +21,20 @@ class _Installed:
         self._shim, self._mode = shim, mode
         self._undo: Callable[[], None] | None = None
         self._lock, self._removed = threading.RLock(), False
-        self.selection = preview(shim, mode)
         self._stop: Callable[[], None] | None = None
-        if version.root() is not None and asked_for(shim, mode)[0] != "noop":
+        asked = asked_for(shim, mode)[0]
+        # Reading torch's source takes longer than all the rest. It can wait until somebody wants to know, unless a mode
+        # was asked for by name: who asks for what cannot be had is to hear of it here.
+        self._selection = None if asked == "auto" else preview(shim, mode)
+        if version.root() is not None and asked != "noop":
             self._stop = when_imported(shim.modules, self._confirm)
+
+    @property
+    def selection(self) -> Selection:
+        """What was chosen; before the torch modules are there, what will be, by their source."""
+        selection = self._selection or preview(self._shim, self._mode)
+        self._selection = selection
+        return selection
 
     def _confirm(self) -> None:
         with self._lock:
@@ -32,10 +42,10 @@ class _Installed:
                 return
             self._take_out()  # a reload made new functions, and what we had put in went with the old ones
             try:
-                self.selection = select(self._shim, self._mode)
+                self._selection = select(self._shim, self._mode)
             except UnsupportedError as error:
                 # Somebody's import of torch is running: not the place to raise. `status` has the reason.
-                self.selection = Selection(self._shim.name, "noop", str(error), ())
+                self._selection = Selection(self._shim.name, "noop", str(error), ())
             if self.selection.mode != "noop":
                 self._undo = self._shim.install(self.selection.mode)
 
