@@ -28,19 +28,22 @@ class Parameter(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What stands under a name: a `function` (plain or a method, its body can be exchanged in place), a `wrapper` (a function
-    behind a decorator; parameters and code are those of the function inside), a `class`, or any other `value`."""
+    """What stands under a name: a `function` (plain or a method, its body can be exchanged in place), a `wrapper` (a
+    function behind a decorator; parameters and code are those of the function inside), a `class`, or any other `value`;
+    or a `file`."""
 
     kind: str
     parameters: tuple[Parameter, ...] = ()
     code: CodeType | None = None
-    thing: Any = None  # what it is that stands there, where torch is running
+    thing: Any = None  # what it is that stands there, where torch is running; for a file, torch
+    text: str | None = None  # what the file says; None where there is no such file
 
 
 class Requirement(Protocol):
     @property
     def target(self) -> str:
-        """`module:qualified.name` of what is asked about."""
+        """What is asked about: `module:qualified.name`, or `module:folder/file` for a file in the package of packages
+        that the module is in."""
 
     def objection(self, found: Found) -> str | None:
         """What is wrong with what was found, in words; None where the requirement holds."""
