@@ -30,6 +30,7 @@ TORCH = torch.__version__.partition("+")[0]
 # defect is younger than the oldest torch that is tested, the first one that has it.
 FIXED = {
     "operator_str": (2, 13),
+    "fx_strides": (2, 13),
     "view_meta_cache": (2, 14),
 }
 FIRST: dict[str, tuple[int, int]] = {}

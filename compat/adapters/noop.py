@@ -3,3 +3,4 @@
 lazy_graph_module = "noop"
 operator_str = "noop"
 view_meta_cache = "noop"
+fx_strides = "noop"

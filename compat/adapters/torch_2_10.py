@@ -5,3 +5,4 @@ TORCH = (2, 10)
 lazy_graph_module = "noop"
 operator_str = "backport"
 view_meta_cache = "backport"
+fx_strides = "backport"

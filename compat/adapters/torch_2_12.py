@@ -5,3 +5,4 @@ TORCH = (2, 12)
 lazy_graph_module = "native"  # pytorch#177907
 operator_str = "backport"
 view_meta_cache = "backport"
+fx_strides = "backport"

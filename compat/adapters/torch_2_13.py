@@ -5,3 +5,4 @@ TORCH = (2, 13)
 lazy_graph_module = "native"
 operator_str = "native"
 view_meta_cache = "backport"
+fx_strides = "native"

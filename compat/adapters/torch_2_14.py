@@ -5,3 +5,4 @@ TORCH = (2, 14)
 lazy_graph_module = "native"
 operator_str = "native"
 view_meta_cache = "native"
+fx_strides = "native"
