@@ -32,6 +32,7 @@ FIXED = {
     "operator_str": (2, 13),
     "fx_strides": (2, 13),
     "view_meta_cache": (2, 14),
+    "symbolic_view_meta": (2, 11),
 }
 FIRST: dict[str, tuple[int, int]] = {}
 

@@ -3,4 +3,5 @@
 lazy_graph_module = "noop"
 operator_str = "noop"
 view_meta_cache = "noop"
+symbolic_view_meta = "noop"
 fx_strides = "noop"

@@ -5,4 +5,5 @@ TORCH = (2, 14)
 lazy_graph_module = "native"
 operator_str = "native"
 view_meta_cache = "native"
+symbolic_view_meta = "native"
 fx_strides = "native"
