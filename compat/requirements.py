@@ -83,6 +83,22 @@ class Parameters(NamedTuple):
         return f"{self.target} takes ({', '.join(self.names)})"
 
 
+class Takes(NamedTuple):
+    """The function can be given a parameter of this name."""
+
+    target: str
+    name: str
+
+    def objection(self, found: Found) -> str | None:
+        if found.kind not in ("function", "wrapper"):
+            return f"it is a {found.kind}"
+        names = [p.name for p in found.parameters if p.kind != "rest"]
+        return None if self.name in names else f"it takes ({', '.join(names)})"
+
+    def __str__(self) -> str:
+        return f"{self.target} takes {self.name}"
+
+
 class Refers(NamedTuple):
     """The function's body, or a function nested in it, refers to this name (a global, an attribute or an import)."""
 

@@ -30,6 +30,7 @@ TORCH = torch.__version__.partition("+")[0]
 # defect is younger than the oldest torch that is tested, the first one that has it.
 FIXED = {
     "operator_str": (2, 13),
+    "split_module_tuple_return": (2, 12),
     "fx_strides": (2, 13),
     "view_meta_cache": (2, 14),
     "symbolic_view_meta": (2, 11),
