@@ -7,7 +7,7 @@ by-name imports, closures, containers. And the function stays the same object, w
 from __future__ import annotations
 
 import dis
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import CodeType
 from typing import Any
 
@@ -49,16 +49,18 @@ def redirect_calls(code: CodeType, old: tuple[str, str], new: tuple[str, str]) -
     return code.replace(co_code=bytes(raw), co_names=names) if sites else None
 
 
-def call_instead(code: CodeType, replacement: Callable[..., Any]) -> CodeType:
+def call_instead(code: CodeType, replacement: Callable[..., Any], added: Iterable[str] = ()) -> CodeType:
     """A code object that takes what `code` takes and hands all of it to `replacement`.
 
-    Put into the function that `code` comes from, name, signature, defaults and source position stay as they were.
+    Put into the function that `code` comes from, name, signature, defaults and source position stay as they were; but
+    for the keyword-only parameters that are `added`.
     """
     plain = code.co_argcount + code.co_kwonlyargcount
     names, rest = code.co_varnames[:plain], list(code.co_varnames[plain:])
+    names = (*names, *added)
     takes, gives = list(names), [*names[: code.co_argcount], *(f"{n}={n}" for n in names[code.co_argcount :])]
     star = f"*{rest.pop(0)}" if code.co_flags & 0x04 else ""  # CO_VARARGS
-    if star or code.co_kwonlyargcount:
+    if star or len(names) > code.co_argcount:
         takes.insert(code.co_argcount, star or "*")
     if star:
         gives.insert(code.co_argcount, star)

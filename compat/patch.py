@@ -75,10 +75,11 @@ lock = shared("lock/1", _lock)
 class Layer:
     """One replacement of one function, and what it needs to know of that."""
 
-    __slots__ = ("below", "call", "own")
+    __slots__ = ("added", "below", "call", "own")
 
     def __init__(self, own: FunctionType, replace: Replace) -> None:
         self.own = own  # does what the function does where nobody patched it; to be read, not to be called
+        self.added: dict[str, Any] = {}  # keyword-only parameters, with defaults, that the replacement takes besides
         self.call = replace(self)
         self.below: Layer = self  # what is under this layer just now, set when it goes in; its `call` passes a call on
 
@@ -91,10 +92,10 @@ class Joint:
     """Where all copies of `compat` hang their layers over one function. The function has `code`, which calls the top
     layer, from when the first layer comes until the last one goes; else it has what it had `before`."""
 
-    __slots__ = ("before", "bottom", "code", "top")
+    __slots__ = ("before", "bottom", "code", "defaults", "top")
 
     def __init__(self, function: FunctionType) -> None:
-        self.before = function.__code__
+        self.before, self.defaults = function.__code__, function.__kwdefaults__
         own = FunctionType(
             self.before, function.__globals__, function.__name__, function.__defaults__, function.__closure__
         )
@@ -104,6 +105,36 @@ class Joint:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.top.call(*args, **kwargs)
+
+    def hang(self, layer: Layer) -> None:
+        """On top, but under the layers that add parameters: nobody else knows those."""
+        over, below = None, self.top
+        while below.added and not layer.added:
+            over, below = below, below.below
+        layer.below = below
+        if over is None:
+            self.top = layer
+        else:
+            over.below = layer
+
+    def fit(self, function: FunctionType) -> None:
+        """Has the function take what its layers add, and no more, now that they are others."""
+        added: dict[str, Any] = {}
+        layer = self.top
+        while layer is not self.bottom:
+            added.update(layer.added)
+            layer = layer.below
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            # Defaults are not passed on: somebody may keep this code when the layer that knows them is gone.
+            return self.top.call(*args, **{n: v for n, v in kwargs.items() if n not in added or v is not added[n]})
+
+        old, self.code = self.code, call_instead(self.before, call if added else self, added)
+        if function.__code__ is old:
+            # At no time is there code whose parameters lack a default; a default without a parameter does no harm.
+            function.__kwdefaults__ = {**(function.__kwdefaults__ or {}), **added}
+            function.__code__ = self.code
+            function.__kwdefaults__ = {**(self.defaults or {}), **added} if added else self.defaults
 
 
 _joints: dict[FunctionType, Joint] = shared("joints/1", dict)
@@ -119,8 +150,9 @@ def _joint(function: FunctionType) -> Joint:
 
 def unpatched(function: FunctionType) -> FunctionType:
     """The function as it is without any layer of ours."""
-    joint = _joints.get(function)
-    return joint.bottom.own if joint and function.__code__ is joint.code else function
+    with lock:
+        joint = _joints.get(function)
+        return joint.bottom.own if joint and function.__code__ is joint.code else function
 
 
 class Patch:
@@ -162,8 +194,9 @@ class Patch:
                 # Otherwise the joint is in; or code that somebody outside has put over it, and which stays there.
                 if code is joint.before:
                     function.__code__ = joint.code
-                layer.below = joint.top
-                joint.top = layer
+                joint.hang(layer)
+                if layer.added:
+                    joint.fit(function)
         except BaseException:
             self._take_out()
             raise
@@ -179,5 +212,7 @@ class Patch:
                     over = over.below
                 if over is not joint.bottom:
                     over.below = layer.below
+            if layer.added:
+                joint.fit(function)
             if joint.top is joint.bottom and function.__code__ is joint.code:
                 function.__code__ = joint.before

@@ -7,6 +7,7 @@ about anything but what they read.
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Collection
 from types import CodeType, FunctionType
 from typing import Any, NamedTuple, Protocol
@@ -23,7 +24,7 @@ class Answer(NamedTuple):
 
 class Reader(Protocol):
     def find(self, target: str) -> Found:
-        """What stands under `module:qualified.name`; raises Absent or Undecided."""
+        """What stands under `module:qualified.name` or `module:folder/file`; raises Absent or Undecided."""
 
 
 def answer(requirement: Requirement, reader: Reader) -> Answer:
@@ -51,6 +52,10 @@ class Live:
             here: Any = importlib.import_module(name)
         except Exception as error:
             raise Absent(f"{name} cannot be imported ({type(error).__name__}: {error})") from error
+        if "/" in path:
+            here = importlib.import_module(name.partition(".")[0])
+            folder = next(iter(getattr(here, "__path__", ())), "")
+            return Found("file", thing=here, text=text_of(folder, path)), here
         for part in path.split("."):
             # Through the dictionaries, not getattr: a property or a module-level __getattr__ must not run here.
             spaces = here.__mro__ if isinstance(here, type) else (here,)
@@ -75,6 +80,15 @@ class Live:
         own = unpatched(inside)
         code, optional = own.__code__, set(inside.__kwdefaults__ or ())
         return Found(kind, parameters_of(code, len(inside.__defaults__ or ()), optional), code, own)
+
+
+def text_of(folder: str, path: str) -> str | None:
+    """What the file says; None where there is none, or no text in it."""
+    try:
+        with open(os.path.join(folder, *path.split("/")), encoding="utf-8") as file:
+            return file.read()
+    except (OSError, UnicodeDecodeError):
+        return None
 
 
 def parameters_of(code: CodeType, defaults: int, optional: Collection[str]) -> tuple[Parameter, ...]:

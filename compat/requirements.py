@@ -29,18 +29,20 @@ class Parameter(NamedTuple):
 
 class Found(NamedTuple):
     """What stands under a name: a `function` (plain or a method; its body can be exchanged in place), a `wrapper` (a
-    function behind a decorator, whose parameters and code these are), a `class`, or any other `value`."""
+    function behind a decorator, whose parameters and code these are), a `class`, a `file`, or any other `value`."""
 
     kind: str
     parameters: tuple[Parameter, ...] = ()
     code: CodeType | None = None
-    thing: Any = None  # what it is that stands there, where torch is running
+    thing: Any = None  # what it is that stands there, where torch is running; for a file, torch
+    text: str | None = None  # what the file says; None where there is no such file
 
 
 class Requirement(Protocol):
     @property
     def target(self) -> str:
-        """`module:qualified.name` of what is asked about."""
+        """What is asked about: `module:qualified.name`, or `module:folder/file` for a file in the package of packages
+        that the module is in."""
 
     def objection(self, found: Found) -> str | None:
         """What is wrong with what was found, in words; None where the requirement holds."""
@@ -78,6 +80,22 @@ class Parameters(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.target} takes ({', '.join(self.names)})"
+
+
+class Takes(NamedTuple):
+    """The function can be given a parameter of this name."""
+
+    target: str
+    name: str
+
+    def objection(self, found: Found) -> str | None:
+        if found.kind not in ("function", "wrapper"):
+            return f"it is a {found.kind}"
+        names = [p.name for p in found.parameters if p.kind != "rest"]
+        return None if self.name in names else f"it takes ({', '.join(names)})"
+
+    def __str__(self) -> str:
+        return f"{self.target} takes {self.name}"
 
 
 class Refers(NamedTuple):

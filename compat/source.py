@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable
 from types import CodeType
 
-from .probe import parameters_of
+from .probe import parameters_of, text_of
 from .requirements import Absent, Found, Undecided, nested
 
 _Scope = ast.Module | ast.ClassDef
@@ -38,18 +38,14 @@ class Source:
     def installed(cls, root: str) -> Source:
         """The torch whose package folder is `root`."""
 
-        def read(path: str) -> str | None:
-            try:
-                with open(os.path.join(os.path.dirname(root), *path.split("/")), encoding="utf-8") as file:
-                    return file.read()
-            except (OSError, UnicodeDecodeError):
-                return None
-
-        return cls(read)
+        folder = os.path.dirname(root)
+        return cls(lambda path: text_of(folder, path))
 
     def find(self, target: str) -> Found:
-        """What stands under `module:qualified.name`; raises Absent or Undecided."""
+        """What stands under `module:qualified.name` or `module:folder/file`; raises Absent or Undecided."""
         name, _, path = target.partition(":")
+        if "/" in path:
+            return Found("file", text=self._read(f"{name.partition('.')[0]}/{path}"))
         module = self._module(name)
         scope: _Scope = module
         node: ast.AST = module

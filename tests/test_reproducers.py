@@ -36,10 +36,12 @@ FIXED = {
     "atomic_artifact_save": (2, 12),
     "aot_runtime_env": (2, 12),
     "autotune_raw_stream": (2, 10),
+    "split_module_tuple_return": (2, 12),
+    "fx_strides": (2, 13),
+    "view_meta_cache": (2, 14),
+    "symbolic_view_meta": (2, 11),
 }
-FIRST: dict[str, tuple[int, int]] = {
-    "aot_runtime_env": (2, 10),
-}
+FIRST = {"aot_runtime_env": (2, 10)}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,0 +1,76 @@
+"""`split_module_tuple_return`: `split_module` takes `tuple_return`, and then every partition returns a tuple.
+
+Symptom: `split_module(..., tuple_return=True)` is a TypeError. Without it a partition with one result returns that
+result bare, which `torch._inductor.compile_fx` does not take, and engines wrap it themselves.
+Upstream: the parameter is in 2.12.0. Affected: up to 2.11.
+Removal: when no supported torch is older than 2.12.
+"""
+
+from __future__ import annotations
+
+import operator
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from ..patch import Layer
+from ..replacing import Replacing
+from ..requirements import Parameters, Refers, Symbol, Takes
+from ..selection import Shim
+
+_TARGET = "torch.fx.passes.split_module:split_module"
+
+
+def _splitting(layer: Layer) -> Callable[..., Any]:
+    layer.added = {"tuple_return": False}
+
+    def split_module(*args: Any, tuple_return: bool = False, **kwargs: Any) -> Any:
+        result = layer.below.call(*args, **kwargs)
+        if tuple_return:
+            _wrap(result)
+        return result
+
+    return split_module
+
+
+def _wrap(split: Any) -> None:
+    """Has the partitions that return one bare result return a tuple, and the root unpack it."""
+    fx = sys.modules["torch.fx"]
+    # The root's graph is made anew from its first node on: its nodes get the names that they have where torch does it.
+    graph = fx.Graph()
+    copies: dict[Any, Any] = {}
+    for node in split.graph.nodes:
+        if node.target is operator.getitem:  # the root has no others than those that unpack
+            copies[node] = fx.Proxy(copies[node.args[0]])[node.args[1]].node
+            continue
+        copies[node] = graph.node_copy(node, copies.__getitem__)
+        if node.op == "call_module":  # nor any but those that call a partition
+            partition = split.get_submodule(node.target)
+            output = next(iter(reversed(partition.graph.nodes)))
+            if isinstance(output.args[0], fx.Node):
+                output.args = (output.args,)
+                partition.recompile()
+                copies[node] = fx.Proxy(copies[node])[0].node
+    split.graph = graph
+
+
+_replacing = Replacing("split_module_tuple_return/1", {_TARGET: _splitting}, changes_codegen=False)
+
+SHIM = Shim(
+    name="split_module_tuple_return",
+    kind="fix",
+    upstream="torch 2.12.0",
+    changes_codegen=False,
+    revision=1,
+    # The parameter is all that there is to have.
+    native=(Takes(_TARGET, "tuple_return"),),
+    backport=(
+        Symbol(_TARGET, "function"),
+        Parameters(_TARGET, ("m", "root_m", "split_callback")),
+        # How the root calls a partition, and unpacks what comes back.
+        Refers(_TARGET, "call_module"),
+        Refers(_TARGET, "Proxy"),
+    ),
+    install=_replacing.install,
+    active=_replacing.active,
+)

@@ -1,0 +1,92 @@
+"""`view_meta_cache`: what AOTAutograd saves of a view is what was there, not what has come into its memory since.
+
+Symptom: a graph that returns views of a matmul fails or gives tensors of garbage shapes when it comes out of a warm
+AOTAutograd cache, and now and then the process dies. Two kinds of view, `_unsafe_view` and `resize_`, hand out their
+size as a reference to memory that is freed already, and that is what gets pickled.
+Upstream: pytorch#185861 and #184774, in 2.14. Affected: up to 2.13. Entries that were saved without the shim are
+spoilt for good; so it is part of the cache keys, and they are never read with it.
+Removal: when no supported torch is older than 2.14.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from ..cache import KEYED
+from ..patch import Layer
+from ..replacing import Replacing
+from ..requirements import Found, Parameters, Refers, Symbol, Undecided
+from ..selection import Shim
+
+_SCHEMAS = "torch._functorch._aot_autograd.schemas"
+_TARGET = f"{_SCHEMAS}:ViewAndMutationMeta.make_runtime_safe"
+_SPOILT = ("_unsafe_view_ViewMeta", "resize__ViewMeta")
+
+
+class _Owning(NamedTuple):
+    """The two kinds of view hand out copies of their sizes. The C++ header that torch was built with says so: the
+    tuples that it declares hold vectors, not references to vectors. Where it is not there, or reads otherwise than any
+    torch so far, the running torch is asked. A torch that is mended in yet another way gets the shim, and no harm."""
+
+    target: str = f"{_SCHEMAS}:include/ATen/FunctionalizeFallbackKernel.h"
+
+    def objection(self, found: Found) -> str | None:
+        declared = r"VIEWMETA_NAME\((\w+)\)\s*FUNCTIONALIZATION_VIEWMETA_SERIALIZABLE_TUPLE\(([^;]*)\);"
+        tuples = dict(re.findall(declared, found.text or ""))
+        if not tuples.keys() >= set(_SPOILT):
+            return _tried(found.thing)
+        referring = [name for name in _SPOILT if "&" in tuples[name]]
+        return f"{', '.join(referring)}: as a reference" if referring else None
+
+    def __str__(self) -> str:
+        return "view metas hand out their sizes by value"
+
+
+def _tried(torch: Any) -> str | None:
+    """Reads freed memory where torch is affected, as torch itself does whenever it saves such a view. But of plain
+    numbers, whatever they are by now; the other kind holds symbols as well, and random bits taken for one are followed.
+    A hundred of them, for then the list that they come back in takes the very memory, whichever allocator there is."""
+    if torch is None:
+        raise Undecided("there is no such header here as torch has had, and only torch itself can tell")
+    stored = (True, list(range(1, 101)))
+    try:
+        same = torch._C._functionalization.resize__ViewMeta(stored).as_tuple() == stored
+    except Exception as error:  # noqa: BLE001 (private API that raises is private API that changed)
+        return f"trying it out raises {type(error).__name__}: {error}"
+    return None if same else "what comes out is not what went in"
+
+
+def _dropping(layer: Layer) -> Callable[..., Any]:
+    def make_runtime_safe(self: Any) -> None:
+        layer.below.call(self)
+        # Without them a view is made from its base by size and stride, as torch does for dynamic shapes.
+        for at, info in enumerate(self.output_info):
+            views = info.view_meta_sequence
+            if views is not None and any(type(view).__name__ in _SPOILT for view in views.sequence):
+                self.output_info[at] = replace(info, view_meta_sequence=None)
+
+    return make_runtime_safe
+
+
+_replacing = Replacing("view_meta_cache/1", {_TARGET: _dropping}, changes_codegen=True)
+
+SHIM = Shim(
+    name="view_meta_cache",
+    kind="fix",
+    upstream="pytorch#185861, in torch 2.14.0",
+    changes_codegen=True,
+    revision=1,
+    native=(_Owning(),),
+    backport=(
+        *KEYED,
+        Symbol(_TARGET, "function"),
+        Parameters(_TARGET, ("self",)),
+        Symbol(f"{_SCHEMAS}:OutputAliasInfo.view_meta_sequence", "value"),
+        Refers("torch._functorch._aot_autograd.functional_utils:ViewMetaSequence.__init__", "sequence"),
+    ),
+    install=_replacing.install,
+    active=_replacing.active,
+)

@@ -1,0 +1,39 @@
+"""A view of an intermediate result, returned by a graph that comes out of the cache in the second process."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+from reproduce import compile_quickly
+
+PROCESSES = 2
+
+
+def views(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    # What a matmul of more dimensions has at its end. Here of one: of more, what is read out of freed memory can kill
+    # the process.
+    y = torch.ops.aten._unsafe_view(x @ x, [16])
+    return y, y.view(2, 8)
+
+
+def outcome() -> str:
+    from torch._dynamo.utils import counters
+
+    marker = Path(os.environ["TORCHINDUCTOR_CACHE_DIR"], "has been filled")
+    x = torch.ones(4, 4, requires_grad=True)
+    with compile_quickly():
+        try:
+            results = torch.compile(views, fullgraph=True)(x)
+        except RuntimeError as error:
+            if "is invalid for input of size 16" in str(error):
+                return "what was freed is taken for a shape"
+            raise
+        sum(result.sum() for result in results).backward()  # only now the entry is saved
+    assert all(map(torch.equal, results, views(x)))
+    if marker.exists() and not counters["aot_autograd"]["autograd_cache_hit"]:
+        return "not out of the cache"
+    marker.parent.mkdir(exist_ok=True)
+    marker.touch()
+    return "right"
