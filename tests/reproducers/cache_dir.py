@@ -8,6 +8,8 @@ import pwd
 
 import torch  # noqa: F401 (Inductor alone asks who the user is)
 
+BARE = True
+
 
 def outcome() -> str:
     for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
