@@ -16,6 +16,7 @@ import torch
 from torch.fx import GraphModule, Interpreter
 
 from ..shims.lazy_graph_module import lazy_graph_module
+from ..shims.realize_on_reuse import realize_on_reuse
 from ..status import status, table
 from . import first
 from .model import capture, partitions, split
@@ -54,8 +55,36 @@ def run(layers: int) -> int:
         ("outputs bitwise equal", "", "yes" if equal else "NO"),
     ]
     print(f"{shim.reason}\n\n{table(rows)}\n", flush=True)
-    print(compiled(lazy, inputs, eager))
+    print(compiled(lazy, inputs, eager), flush=True)
+    print(f"\n{reuse(graph, inputs)}")
     return 0 if equal else 1
+
+
+def reuse(graph: GraphModule, inputs: list[Any]) -> str:
+    """The second part: what Inductor would make of the whole graph, with and without `realize_on_reuse`."""
+    from . import lowering
+
+    say("lowering the whole graph, with and without compat.realize_on_reuse()")
+    shim = next(row for row in status() if row.name == "realize_on_reuse")
+    made = {}
+    with torch.no_grad():
+        for name, context in (("plain", contextlib.nullcontext()), ("compat", realize_on_reuse(mode="backport"))):
+            with context:
+                made[name] = lowering.kernels(lowering.lower(graph, inputs))
+    loads = {name: sum(kernel.loads for kernel in kernels) for name, kernels in made.items()}
+    moved = {name: sum(kernel.moved for kernel in kernels) / 1e6 for name, kernels in made.items()}
+    rows: list[tuple[str, ...]] = [
+        ("", "torch as it is", 'in compat.realize_on_reuse(mode="backport")'),
+        ("mode under auto", "", shim.mode),
+        ("kernels of Inductor's", *(str(len(kernels)) for kernels in made.values())),
+        ("loads", str(loads["plain"]), f"{loads['compat']} ({1 - loads['compat'] / loads['plain']:.0%} fewer)"),
+        (
+            "moved",
+            f"{moved['plain']:.2f} MB",
+            f"{moved['compat']:.2f} MB ({1 - moved['compat'] / moved['plain']:.0%} less)",
+        ),
+    ]
+    return f"{shim.reason}\n\n{table(rows)}"
 
 
 def say(progress: str) -> None:
