@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
 import platform
@@ -11,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import hypothesis
@@ -19,6 +21,8 @@ import torch
 from torch.fx import _lazy_graph_module as lazy
 from torch.fx.passes import split_module as split_module_file
 from torch.fx.passes.split_module import split_module
+
+import compat
 
 ROOT = Path(__file__).parents[1]
 RELEASE = tuple(int(number) for number in re.findall(r"\d+", torch.__version__)[:2])
@@ -58,6 +62,13 @@ def split_kinds(function: Callable[..., torch.fx.GraphModule] = split_module) ->
     return " and ".join(sorted(kinds))
 
 
+def status_of(name: str = "lazy_graph_module", package: ModuleType = compat) -> compat.ShimStatus:
+    """One shim's row of `status()`, made alone: all the others would be made of torch's source, which takes long."""
+    status, shims = (importlib.import_module(f"{package.__name__}.{module}") for module in ("status", "shims"))
+    (shim,) = shims.named([name])
+    return status._status(shim)
+
+
 def state() -> list[Any]:
     """All of torch that the shim could have changed."""
     modules = (lazy, split_module_file, torch.fx.graph_module)
@@ -87,8 +98,8 @@ def same(one: Any, other: Any) -> bool:
 
 @pytest.fixture(autouse=True)
 def no_words_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("TORCH_COMPAT", raising=False)
-    monkeypatch.delenv("TORCH_COMPAT_LAZY_GRAPH_MODULE", raising=False)
+    for name in [name for name in os.environ if name.startswith("TORCH_COMPAT")]:
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture(scope="session")
