@@ -22,8 +22,6 @@ from torch.fx import _lazy_graph_module as lazy
 from torch.fx.passes import split_module as split_module_file
 from torch.fx.passes.split_module import split_module
 
-import compat
-
 ROOT = Path(__file__).parents[1]
 RELEASE = tuple(int(number) for number in re.findall(r"\d+", torch.__version__)[:2])
 # What `lazy_graph_module` can be on this torch, and the word that gets it. As the issue has it, not as compat says.
@@ -62,9 +60,11 @@ def split_kinds(function: Callable[..., torch.fx.GraphModule] = split_module) ->
     return " and ".join(sorted(kinds))
 
 
-def status_of(name: str = "lazy_graph_module", package: ModuleType = compat) -> compat.ShimStatus:
+def status_of(name: str = "lazy_graph_module", package: ModuleType | None = None) -> Any:
     """One shim's row of `status()`, made alone: all the others would be made of torch's source, which takes long."""
-    status, shims = (importlib.import_module(f"{package.__name__}.{module}") for module in ("status", "shims"))
+    # Not imported at the top: some tests are about processes that never import the original.
+    parent = importlib.import_module("compat") if package is None else package
+    status, shims = (importlib.import_module(f"{parent.__name__}.{module}") for module in ("status", "shims"))
     (shim,) = shims.named([name])
     return status._status(shim)
 

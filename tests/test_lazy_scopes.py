@@ -18,7 +18,19 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
-from conftest import ASK, kind_of, lazy, made, same, split, split_kinds, split_module, split_module_file, state, status_of
+from conftest import (
+    ASK,
+    kind_of,
+    lazy,
+    made,
+    same,
+    split,
+    split_kinds,
+    split_module,
+    split_module_file,
+    state,
+    status_of,
+)
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule

@@ -71,14 +71,15 @@ def lines_of_code(text: bytes) -> int:
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, documented) and ast.get_docstring(node) is not None:
             words.update(range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1))
-    layout = {getattr(tokenize, name) for name in "ENCODING COMMENT NL NEWLINE INDENT DEDENT ENDMARKER".split()}
-    tokens = [token for token in tokenize.tokenize(io.BytesIO(text).readline) if token.type not in layout]
+    layout = ("ENCODING", "COMMENT", "NL", "NEWLINE", "INDENT", "DEDENT", "ENDMARKER")
+    every = tokenize.tokenize(io.BytesIO(text).readline)
+    tokens = [token for token in every if tokenize.tok_name[token.type] not in layout]
     return len({line for token in tokens for line in range(token.start[0], token.end[0] + 1)} - words)
 
 
 def test_it_is_small_enough_to_be_read(copy: Path) -> None:
-    """Counted are the lines of code of the copied runtime: no blank lines, comments and docstrings, and not the files of
-    shims of kind "fix". Those stand each for itself, and who has one bug to understand reads one of them."""
+    """Counted are the lines of code of the copied runtime: no blank lines, comments and docstrings, and not the files
+    of shims of kind "fix". Those stand each for itself, and who has one bug to understand reads one of them."""
     fixes = {f"shims/{shim.name}.py" for shim in all_shims() if shim.kind == "fix"}
     python = {name: text for name, text in contents(copy).items() if name.endswith(".py")}
     assert fixes < python.keys()
