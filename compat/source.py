@@ -10,6 +10,7 @@ import ast
 import os
 from collections.abc import Callable
 from types import CodeType
+from typing import NamedTuple
 
 from .probe import parameters_of, text_of
 from .requirements import Absent, Found, Undecided, nested
@@ -32,7 +33,7 @@ class Source:
 
     def __init__(self, read: Callable[[str], str | None]) -> None:
         self._read = read
-        self._modules: dict[str, ast.Module] = {}
+        self._modules: dict[str, tuple[ast.Module, _Elsewhere]] = {}
 
     @classmethod
     def installed(cls, root: str) -> Source:
@@ -46,38 +47,52 @@ class Source:
         name, _, path = target.partition(":")
         if "/" in path:
             return Found("file", text=self._read(f"{name.partition('.')[0]}/{path}"))
-        module = self._module(name)
+        module, elsewhere = self._module(name)
         scope: _Scope = module
         node: ast.AST = module
         for part in path.split("."):
             if not isinstance(node, _Scope):
                 raise Undecided(f"{target} is set on a value, not defined")
             scope = node
-            node = _bound(target, module, scope, part)
+            node = _bound(target, elsewhere, scope, part)
         return _describe(target, module, scope, node)
 
-    def _module(self, name: str) -> ast.Module:
+    def _module(self, name: str) -> tuple[ast.Module, _Elsewhere]:
         if name not in self._modules:
             path = name.replace(".", "/")
             text = next((t for p in (f"{path}.py", f"{path}/__init__.py") if (t := self._read(p)) is not None), None)
             if text is None:
                 raise Absent(f"{name} does not exist")
             try:
-                self._modules[name] = ast.parse(text)
+                module = ast.parse(text)
             except (SyntaxError, ValueError) as error:
                 raise Undecided(f"{name} cannot be parsed by this Python ({error})") from error
+            self._modules[name] = module, _elsewhere(module)
         return self._modules[name]
 
 
-def _bound(target: str, module: ast.Module, scope: _Scope, name: str) -> ast.AST:
+class _Elsewhere(NamedTuple):
+    """The names that a module's text sets elsewhere than where they belong: attributes, and `global` ones."""
+
+    attributes: frozenset[str]
+    globals: frozenset[str]
+
+
+def _elsewhere(module: ast.Module) -> _Elsewhere:
+    # Once a module, not once a name: Inductor's modules are large, and the walk was most of the time `status` took.
+    nodes = [node for node in ast.walk(module) if isinstance(node, (ast.Attribute, ast.Global))]
+    attributes = {n.attr for n in nodes if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Store)}
+    declared = {name for n in nodes if isinstance(n, ast.Global) for name in n.names}
+    return _Elsewhere(frozenset(attributes), frozenset(declared))
+
+
+def _bound(target: str, elsewhere: _Elsewhere, scope: _Scope, name: str) -> ast.AST:
     """The last statement in `scope` that binds `name`."""
     binding = [statement for statement in scope.body if name in _binds(statement)]
-    in_class = isinstance(scope, ast.ClassDef)
-    for node in ast.walk(module):
-        if in_class and isinstance(node, ast.Attribute) and node.attr == name and isinstance(node.ctx, ast.Store):
-            raise Undecided(f"{target} may be set from outside the class")
-        if not binding and isinstance(node, ast.Global) and name in node.names:
-            raise Undecided(f"{target} may be set by a function")
+    if isinstance(scope, ast.ClassDef) and name in elsewhere.attributes:
+        raise Undecided(f"{target} may be set from outside the class")
+    if not binding and name in elsewhere.globals:
+        raise Undecided(f"{target} may be set by a function")
     if binding:
         return binding[-1]
     if isinstance(scope, ast.ClassDef) and (scope.bases or scope.keywords or scope.decorator_list):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
 import platform
@@ -11,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import hypothesis
@@ -58,6 +60,15 @@ def split_kinds(function: Callable[..., torch.fx.GraphModule] = split_module) ->
     return " and ".join(sorted(kinds))
 
 
+def status_of(name: str = "lazy_graph_module", package: ModuleType | None = None) -> Any:
+    """One shim's row of `status()`, made alone: all the others would be made of torch's source, which takes long."""
+    # Not imported at the top: some tests are about processes that never import the original.
+    parent = importlib.import_module("compat") if package is None else package
+    status, shims = (importlib.import_module(f"{parent.__name__}.{module}") for module in ("status", "shims"))
+    (shim,) = shims.named([name])
+    return status._status(shim)
+
+
 def state() -> list[Any]:
     """All of torch that the shim could have changed."""
     modules = (lazy, split_module_file, torch.fx.graph_module)
@@ -87,8 +98,8 @@ def same(one: Any, other: Any) -> bool:
 
 @pytest.fixture(autouse=True)
 def no_words_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("TORCH_COMPAT", raising=False)
-    monkeypatch.delenv("TORCH_COMPAT_LAZY_GRAPH_MODULE", raising=False)
+    for name in [name for name in os.environ if name.startswith("TORCH_COMPAT")]:
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from unittest import mock
 
 import pytest
 import torch
-from conftest import ASK, WORKING, split_kinds
+from conftest import ASK, WORKING, split_kinds, status_of
 
 import compat
 from compat.selection import decide
@@ -63,7 +63,7 @@ def report(torch_number: str | None = None) -> dict[str, Any]:
     runs = []
     with compat.lazy_graph_module():
         runs.append(split_kinds(split_module))
-    status, *_ = compat.status()
+    status = status_of()
     told = {}
     for mode in ("native", "backport"):
         try:
@@ -207,7 +207,7 @@ def report_after(edit: Callable[[], None]) -> dict[str, Any]:
     compat.install("lazy_graph_module")
     installed = split_kinds_by_name(split_module)
     compat.uninstall("lazy_graph_module")
-    status, *_ = compat.status()
+    status = status_of()
     return {"mode": status.mode, "reason": status.reason, "runs": runs, "installed": installed, **told}
 
 

@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from conftest import ASK, RELEASE, made, same, split_kinds, state
+from conftest import ASK, RELEASE, made, same, split_kinds, state, status_of
 
 import compat
+from compat.install import installed
+from compat.shims import all_shims
 
 NAME = "lazy_graph_module"
 
@@ -20,9 +22,11 @@ NAME = "lazy_graph_module"
 @pytest.fixture(autouse=True)
 def nothing_stays_installed() -> Iterator[None]:
     yield
-    active = compat.status()[0].active
-    compat.uninstall(NAME)
-    assert not active
+    left = [shim.name for shim in all_shims() if installed(shim)]
+    for name in left:
+        compat.uninstall(name)
+    assert left == []
+    assert not status_of(NAME).active
 
 
 def test_installed_everything_is_lazy_in_every_thread_and_task():
@@ -72,21 +76,31 @@ def test_uninstalled_in_the_middle_of_a_scope_the_scope_stays():
 def test_without_names_it_is_every_fix_and_this_shim_is_none():
     before = state()
     compat.install()
-    assert compat.status()[0].active is False
+    rows = compat.status()
+    try:
+        fixes = [row.name for row in rows if row.kind == "fix"]
+        assert [shim.name for shim in all_shims() if installed(shim)] == fixes
+        assert fixes
+        assert NAME not in fixes
+        assert not any(row.active for row in rows if row.kind != "fix")
+        assert (made(), split_kinds()) == ("plain", "plain")
+    finally:
+        compat.uninstall()
+    assert not any(installed(shim) for shim in all_shims())
+    assert not any(shim.active() for shim in all_shims())
     assert same(before, state())
-    compat.uninstall()
 
 
 def test_status_has_the_mode_that_was_installed():
     compat.install(NAME, mode="noop")
-    assert (compat.status()[0].mode, compat.status()[0].active) == ("noop", False)
+    assert (status_of(NAME).mode, status_of(NAME).active) == ("noop", False)
     compat.install(NAME, mode=ASK)
-    assert (compat.status()[0].mode, compat.status()[0].active) == (
+    assert (status_of(NAME).mode, status_of(NAME).active) == (
         "native" if RELEASE >= (2, 12) else "backport",
         True,
     )
     compat.uninstall(NAME)
-    assert compat.status()[0].mode == "noop"
+    assert status_of(NAME).mode == "noop"
     compat.uninstall(NAME)
 
 
@@ -99,7 +113,7 @@ def test_all_or_none_go_in():
         compat.install(NAME, "nobody")
     with pytest.raises(ValueError, match="there is no shim 'nobody'"):
         compat.uninstall("nobody")
-    assert compat.status()[0].active is False
+    assert status_of(NAME).active is False
     assert same(before, state())
 
 
@@ -148,7 +162,9 @@ import sys, json, importlib.util
 import compat
 finders = list(sys.meta_path)
 compat.install("lazy_graph_module", mode={ask!r})
-first = compat.status()[0]
+def status():
+    return next(row for row in compat.status() if row.name == "lazy_graph_module")
+first = status()
 found = importlib.util.find_spec("torch") is not None
 early = "torch" in sys.modules
 import torch
@@ -158,7 +174,7 @@ def kinds():
     graph = torch.fx.symbolic_trace(lambda x: torch.relu(torch.sin(x)))
     root = split_module(graph, torch.nn.Module(), lambda node: ["sin", "relu"].index(node.name))
     return sorted({{isinstance(m, lazy._LazyGraphModule) for m in (root, root.submod_0, root.submod_1)}})
-installed, second = kinds(), compat.status()[0]
+installed, second = kinds(), status()
 codes = lazy._get_graph_module_cls.__code__.co_names, split_module.__code__.co_names
 heavy = [name for name in sys.modules if name.startswith(("torch._inductor", "torch._dynamo"))]
 compat.uninstall("lazy_graph_module")
@@ -200,7 +216,7 @@ compat.install("lazy_graph_module", mode="noop")
 import torch
 from torch.fx import _lazy_graph_module as lazy
 assert lazy._get_graph_module_cls() is torch.fx.GraphModule
-assert compat.status()[0].active is False
+assert not any(row.active for row in compat.status())
 compat.uninstall("lazy_graph_module")
 assert sys.meta_path == finders
 with compat.lazy_graph_module(mode={ask!r}):

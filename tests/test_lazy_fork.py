@@ -6,6 +6,7 @@ import os
 import threading
 
 import pytest
+from conftest import status_of
 
 import compat
 from compat.selection import select
@@ -35,7 +36,7 @@ def test_a_fork_beside_an_open_context_of_another_thread_leaves_the_child_untouc
     entered.wait(60)
     child = os.fork()
     if child == 0:
-        os._exit(0 if _get_graph_module_cls.__code__ is code and not compat.status()[0].active else 1)
+        os._exit(0 if _get_graph_module_cls.__code__ is code and not status_of().active else 1)
     assert os.waitpid(child, 0)[1] == 0
     go.set()
     thread.join()

@@ -18,7 +18,19 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
-from conftest import ASK, kind_of, lazy, made, same, split, split_kinds, split_module, split_module_file, state
+from conftest import (
+    ASK,
+    kind_of,
+    lazy,
+    made,
+    same,
+    split,
+    split_kinds,
+    split_module,
+    split_module_file,
+    state,
+    status_of,
+)
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -489,7 +501,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @invariant()
     def status_tells_whether_it_is_in_force(self):
-        assert compat.status()[0].active == bool(self.installed or any(self.open))
+        assert status_of().active == bool(self.installed or any(self.open))
 
     def teardown(self):
         for home, scopes in enumerate(self.open):

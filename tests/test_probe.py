@@ -8,6 +8,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 from compat.probe import Live, answer
 from compat.requirements import (
     Absent,
+    Behaves,
     Calls,
     Found,
     Parameter,
@@ -69,24 +71,29 @@ def answers(reader: Live | Source, target: str) -> list[bool | None]:
 # --- The installed torch -------------------------------------------------------------------------------------------
 
 REQUIREMENTS = [r for shim in all_shims() for r in (*shim.native, *shim.backport)]
+INSTALLED = Source.installed(torch.__path__[0])
 
 
 @pytest.mark.parametrize("requirement", REQUIREMENTS, ids=str)
 def test_both_answer_every_requirement_of_every_shim_alike(requirement):
-    live, source = answer(requirement, Live()), answer(requirement, Source.installed(torch.__path__[0]))
-    assert live == source
+    live, source = answer(requirement, Live()), answer(requirement, INSTALLED)
     assert live.holds is not None
+    if isinstance(requirement, Behaves) and source.holds is None:  # text never tells how torch behaves
+        assert source.requirement == live.requirement
+    else:
+        assert live == source
 
 
 def test_both_find_the_same_under_every_name_of_the_modules_that_shims_ask_about():
-    source = Source.installed(torch.__path__[0])
     compared = 0
     for module in sorted({requirement.target.partition(":")[0] for requirement in REQUIREMENTS}):
         for name, thing in list(vars(importlib.import_module(module)).items()):
             members = list(vars(thing)) if isinstance(thing, type) and thing.__module__ == module else []
             for target in (f"{module}:{name}", *(f"{module}:{name}.{member}" for member in members)):
-                read = found_or_why(source, target)
-                if not name.startswith("__") and ".__" not in target and read != "Undecided":
+                read = found_or_why(INSTALLED, target)
+                # An import makes a submodule an attribute of its package, where text has nothing of that name.
+                submodule = isinstance(thing, ModuleType) and thing.__name__ == f"{module}.{name}"
+                if not name.startswith("__") and ".__" not in target and read != "Undecided" and not submodule:
                     assert read == found_or_why(Live(), target), target
                     compared += 1
     assert compared > 15

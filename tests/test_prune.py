@@ -14,6 +14,8 @@ from packaging import version as packaging_version
 
 from compat import version
 from compat.__main__ import main
+from compat.adapters import NEWEST_FIRST
+from compat.requirements import Calls
 from compat.tools import prune
 from compat.tools.gates import search
 from compat.tools.ranges import torch_range
@@ -362,8 +364,11 @@ def test_no_torch_from_2_12_on_needs_the_backport_of_lazy_graph_module(capsys):
     assert "adapter torch_2_12: " in stays
     lines = stays[stays.index("Lines that go with it:") :]
     assert "compat/adapters/torch_2_11.py:1-" in lines
-    assert re.search(r"compat/requirements\.py:\d+-\d+ Calls\n", lines)
-    assert "choosing" not in lines
+    assert re.search(r"compat/shims/lazy_graph_module\.py:\d+-\d+ _splitting\n", lines)
+    assert not re.search(r"lazy_graph_module\.py:.*choosing", lines)
+    others = [shim for shim in prune.all_shims() if shim.name != "lazy_graph_module"]
+    if not any(isinstance(r, Calls) for shim in others for r in (*shim.native, *shim.backport)):
+        assert re.search(r"compat/requirements\.py:\d+-\d+ Calls\n", lines)
 
 
 def test_what_only_a_backport_runs_are_its_branches_its_requirements_and_what_those_use():
@@ -391,10 +396,15 @@ SHIM = Shim(
 
 def test_a_range_with_2_11_still_needs_it_and_says_for_which(capsys):
     assert main(["prune", "--torch", ">=2.11"]) == 0
-    out = capsys.readouterr().out
-    assert "No torch in this range needs:" not in out
-    assert re.search(r"shim lazy_graph_module: torch 2\.11\.0 lacks it .* \[2\.11\.0\]\n", out)
-    assert "Lines that go" not in out
+    goes, stays = capsys.readouterr().out.split("Still needed:")
+    stays, _, rest = stays.partition("\n\n")
+    lines = rest.partition("When each shim can go:")[0]
+    assert re.search(r"shim lazy_graph_module: torch 2\.11\.0 lacks it .* \[2\.11\.0\]$", stays, re.MULTILINE)
+    assert "lazy_graph_module" not in goes + lines
+    for adapter in NEWEST_FIRST:
+        name = adapter.__name__.rpartition(".")[2]
+        assert (f"adapter {name}:" in stays) == (adapter.TORCH >= (2, 11))
+        assert (f"adapter {name}:" in goes) == (f"compat/adapters/{name}.py:1-" in lines) == (adapter.TORCH < (2, 11))
 
 
 def test_nothing_is_said_to_go_for_torches_that_nobody_has_scanned():

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 import torch
-from conftest import RELEASE, made, same, split_kinds, state
+from conftest import RELEASE, made, same, split_kinds, state, status_of
 
 import compat
 from compat.errors import UnsupportedError
@@ -34,7 +34,7 @@ def test_auto_is_native_from_2_12_on_the_backport_on_2_11_and_nothing_before():
     with compat.lazy_graph_module():
         kinds = made(), split_kinds()
     assert kinds == (("plain", "plain") if BY_AUTO == "noop" else ("lazy", "lazy"))
-    status, *_ = compat.status()
+    status = status_of()
     assert (status.name, status.kind, status.mode) == ("lazy_graph_module", "speed", BY_AUTO)
     assert torch.__version__ in status.reason
     assert all(answer.holds is not None for answer in status.evidence)
@@ -61,7 +61,7 @@ def test_a_mode_asked_for_by_name_is_had_or_refused_with_the_requirement(mode):
 
 
 def test_the_reason_says_why_it_is_no_other_mode():
-    status, *_ = compat.status()
+    status = status_of()
     if BY_AUTO == "native":
         assert "refers to _make_graph_module" in status.reason
     else:
@@ -150,7 +150,7 @@ def test_the_kill_switch_leaves_torch_untouched(environment):
     compat.install("lazy_graph_module", mode="native")
     with compat.lazy_graph_module(mode="backport"):
         assert same(before, state())
-    status, *_ = compat.status()
+    status = status_of()
     assert (status.mode, status.reason, status.active) == ("noop", "TORCH_COMPAT=noop is set", False)
     compat.uninstall("lazy_graph_module")
 
@@ -180,7 +180,7 @@ def test_a_wrong_word_is_a_value_error_that_lists_the_allowed_ones(environment, 
 def test_status_tells_of_a_mode_in_the_environment_that_cannot_be_had(environment):
     mode = "backport" if RELEASE >= (2, 12) else "native"
     environment(None, mode)
-    status, *_ = compat.status()
+    status = status_of()
     assert status.mode == "noop"
     assert f"{OWN}={mode} is set" in status.reason
     assert BY_NAME[mode] in status.reason

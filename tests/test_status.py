@@ -9,48 +9,74 @@ import sys
 
 import pytest
 import torch
-from conftest import ASK, RELEASE
+from conftest import ASK, RELEASE, status_of
 
 import compat
 from compat import __main__ as command_line
+from compat.shims import all_shims
 from compat.status import as_json, as_table, table
 
 FIELDS = ["name", "kind", "mode", "reason", "evidence", "active", "upstream", "changes_codegen"]
+NAME = "lazy_graph_module"
 OWN = "TORCH_COMPAT_LAZY_GRAPH_MODULE"
 BY_AUTO = "native" if RELEASE >= (2, 12) else "backport" if RELEASE == (2, 11) else "noop"
 
 
+def row_of(rows: tuple[compat.ShimStatus, ...], name: str = NAME) -> compat.ShimStatus:
+    (row,) = (row for row in rows if row.name == name)
+    return row
+
+
 def test_status_has_the_documented_fields():
-    row, *_ = compat.status()
-    assert list(row._fields) == FIELDS
-    assert isinstance(row, compat.ShimStatus)
+    rows = compat.status()
+    assert [row.name for row in rows] == [shim.name for shim in all_shims()]
+    for row in rows:
+        assert list(row._fields) == FIELDS
+        assert isinstance(row, compat.ShimStatus)
+        assert row.kind in ("fix", "speed", "policy")
+        assert row.mode in ("native", "backport", "noop")
+        assert row.upstream
+        assert row.reason
+        for answer in row.evidence:
+            assert (type(answer.requirement), type(answer.found)) == (str, str)
+            assert answer.holds in (True, False, None)
+    row = row_of(rows)
     assert row.upstream.startswith("pytorch#177907")
-    assert row.reason
-    assert all((type(a.requirement), type(a.holds), type(a.found)) == (str, bool, str) for a in row.evidence)
+    assert all(type(answer.holds) is bool for answer in row.evidence)
 
 
 def test_status_tells_whether_it_is_in_force():
-    assert not compat.status()[0].active
+    def active() -> list[str]:
+        return [row.name for row in compat.status() if row.active]
+
+    assert active() == []
     with compat.lazy_graph_module(mode=ASK):
-        assert compat.status()[0].active
-    assert not compat.status()[0].active
+        assert active() == [NAME]
+    assert active() == []
+
+
+def test_one_row_alone_is_the_row_in_status():
+    assert row_of(compat.status()) == status_of(NAME)
 
 
 def test_json_has_the_documented_shape():
-    read = json.loads(as_json(compat.status()))
+    rows = compat.status()
+    read = json.loads(as_json(rows))
     assert list(read) == ["torch", "shims"]
     assert read["torch"] == torch.__version__
-    assert [list(shim) for shim in read["shims"]] == [FIELDS]
-    assert [list(answer) for answer in read["shims"][0]["evidence"]] == [["requirement", "holds", "found"]] * len(
-        compat.status()[0].evidence
-    )
+    assert [list(shim) for shim in read["shims"]] == [FIELDS] * len(rows)
+    for shim, row in zip(read["shims"], rows):
+        assert shim["name"] == row.name
+        assert [list(answer) for answer in shim["evidence"]] == [["requirement", "holds", "found"]] * len(row.evidence)
 
 
 def test_the_table_has_a_line_for_each_shim():
-    first, blank, head, rule, *rows = as_table(compat.status()).splitlines()
+    status = compat.status()
+    first, blank, head, rule, *rows = as_table(status).splitlines()
     assert first == f"torch {torch.__version__}"
     assert (blank, head.split(), set(rule)) == ("", ["shim", "kind", "mode", "active", "reason"], {"-", " "})
-    assert [row.split()[:4] for row in rows] == [["lazy_graph_module", "speed", BY_AUTO, "no"]]
+    assert [row.split()[:4] for row in rows] == [[row.name, row.kind, row.mode, "no"] for row in status]
+    assert [row.split()[:4] for row in rows if row.startswith(NAME)] == [[NAME, "speed", BY_AUTO, "no"]]
 
 
 def test_columns_stand_under_each_other_and_no_line_ends_in_blanks():
@@ -62,11 +88,15 @@ def test_columns_stand_under_each_other_and_no_line_ends_in_blanks():
 # --- The command line, in this process -----------------------------------------------------------------------------
 
 
+def modes_in(printed: str) -> dict[str, str]:
+    return {shim["name"]: shim["mode"] for shim in json.loads(printed)["shims"]}
+
+
 def test_status_command(capsys):
     assert command_line.main(["status"]) == 0
     assert capsys.readouterr().out.startswith(f"torch {torch.__version__}\n")
     assert command_line.main(["status", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["shims"][0]["mode"] == BY_AUTO
+    assert modes_in(capsys.readouterr().out)[NAME] == BY_AUTO
 
 
 @pytest.mark.parametrize("arguments", [[], ["nobody"], ["status", "--nobody"]])
@@ -106,7 +136,7 @@ def test_the_command_line_from_outside_imports_no_torch(python):
     got = python("-X", "importtime", "-m", "compat", "status", "--json")
     assert got.returncode == 0
     assert json.loads(got.stdout)["torch"] == torch.__version__
-    assert json.loads(got.stdout)["shims"][0]["mode"] == BY_AUTO
+    assert modes_in(got.stdout)[NAME] == BY_AUTO
     imported = [line.rpartition("|")[2].strip() for line in got.stderr.splitlines()]
     assert [name for name in imported if name.partition(".")[0] == "torch"] == []
     assert [name for name in imported if name.startswith("compat.tools")] == []
@@ -134,16 +164,20 @@ print(json.dumps([imported, by_status, by_use]))
 """
 
 
+def foreign(names: list[str]) -> list[str]:
+    """Those that are neither of compat nor of Python."""
+    own = {"compat", os.environ.get("COMPAT_TEST_COPY", "compat").partition(".")[0]}
+    return [name for name in names if name.partition(".")[0] not in {*own, *sys.stdlib_module_names}]
+
+
 @pytest.mark.skipif("COMPAT_TEST_COPY" in os.environ, reason="asks for modules by the original's name")
 def test_importing_compat_after_torch_imports_nothing_of_torch_and_no_tools(python):
     got = python("-c", AFTER_TORCH)
     assert got.returncode == 0, got.stderr
     imported, by_status, by_use = json.loads(got.stdout)
-    assert [name for name in imported if name.partition(".")[0] not in {"compat", *sys.stdlib_module_names}] == [
-        "_torch_compat_registry"
-    ]
-    assert [name for name in imported if name.startswith("compat.tools")] == []
-    assert by_status == []
+    assert foreign(imported) == ["_torch_compat_registry"]
+    assert [name for name in imported + by_status if name.startswith("compat.tools")] == []
+    assert foreign(by_status) == []  # the other shims' files, and what those need
     assert by_use == []
 
 
@@ -151,7 +185,7 @@ BEFORE_TORCH = """
 import sys, json
 import compat
 before = set(sys.modules)
-row, *_ = compat.status()
+(row,) = (row for row in compat.status() if row.name == "lazy_graph_module")
 of_torch = [name for name in sys.modules if name.partition(".")[0] == "torch"]
 print(json.dumps([sorted(set(sys.modules) - before), of_torch, row.mode]))
 """
@@ -161,7 +195,8 @@ def test_status_before_torch_is_imported_reads_its_source_and_imports_nothing(py
     got = python("-c", BEFORE_TORCH)
     assert got.returncode == 0, got.stderr
     by_status, of_torch, mode = json.loads(got.stdout)
-    assert [name for name in by_status if name.partition(".")[0] not in {"packaging", *sys.stdlib_module_names}] == []
+    assert {name.partition(".")[0] for name in foreign(by_status)} <= {"packaging"}
+    assert [name for name in by_status if name.startswith("compat.tools")] == []
     assert of_torch == []
     assert mode == BY_AUTO
 
@@ -191,8 +226,10 @@ for mode in ("native", "backport"):
 finders = list(sys.meta_path)
 compat.install("lazy_graph_module")
 compat.install()
-row, *_ = compat.status()
-assert (row.mode, row.reason, row.active, row.evidence) == ("noop", "torch is not installed", False, ()), row
+rows = compat.status()
+assert "lazy_graph_module" in [row.name for row in rows]
+for row in rows:
+    assert (row.mode, row.reason, row.active, row.evidence) == ("noop", "torch is not installed", False, ()), row
 compat.uninstall("lazy_graph_module")
 compat.uninstall()
 assert sys.meta_path == finders
@@ -217,7 +254,7 @@ def test_without_torch_it_imports_works_and_says_so(python, flags, hide, argumen
     assert (got.returncode, got.stderr) == (0, "")
     if arguments:
         read = json.loads(got.stdout)
-        assert (read["torch"], read["shims"][0]["mode"]) == (None, "noop")
-        assert list(read["shims"][0]) == FIELDS
+        assert (read["torch"], {shim["mode"] for shim in read["shims"]}) == (None, {"noop"})
+        assert [list(shim) for shim in read["shims"]] == [FIELDS] * len(all_shims())
     else:
         assert got.stdout.startswith("torch is not installed\n")

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from conftest import ASK, ROOT, made, same, split_kinds, state
+from conftest import ASK, ROOT, made, same, split_kinds, state, status_of
 
 NAME = "lazy_graph_module"
 COPIES = {"a": "engine_a/_vendor/compat", "b": "engine_b/_vendor/shim"}
@@ -109,7 +109,7 @@ def overlapping(engines: Path) -> list[Any]:
         thread.start()
         assert entered.wait(20)
         here = [seen()]
-        active = [copy.status()[0].active for copy in copies.values()]
+        active = [status_of(package=copy).active for copy in copies.values()]
     left.set()
     thread.join()
     return [here, there, active, same(before, state())]

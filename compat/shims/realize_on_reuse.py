@@ -5,7 +5,8 @@ later kernel computes the residual chain anew from all its parts: 4 loads in the
 Upstream: pytorch#176994 and, for torch 2.11, vllm#42686 weigh memory traffic instead. **No released torch has it**: it
 was backed out before 2.12.0 (pytorch#182184, pytorch#182324) and reverted in vLLM (vllm#42913), for outputs that
 differ, for kernels with very many arguments, and for compile time. What is done against each stands below.
-Affected: every torch up to 2.15. Removal: when every supported torch weighs traffic itself.
+Affected: every torch up to 2.15.
+Removal: when every supported torch weighs traffic itself.
 
 The rule. R bytes are read to compute the value once, and it has O bytes. Inlined, each user reads R. Stored, R is read
 once, O is written once, and each user reads O. So it is stored if `R * users >= R + O * (1 + users)`; on the CPU, if it
