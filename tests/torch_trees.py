@@ -1,10 +1,14 @@
 """Small torches to scan: written here, or made of the installed torch's own source files."""
 
+from __future__ import annotations
+
 import zipfile
 from pathlib import Path
 
 from compat import version
+from compat.probe import answer
 from compat.shims import all_shims
+from compat.source import Source
 from compat.tools.torches import _ESSENTIAL
 
 LAZY = """
@@ -33,10 +37,17 @@ def written(torch: str, split: str, lazy: str = LAZY) -> dict[str, str]:
 def installed() -> dict[str, str]:
     """The files of the installed torch that say its version and that the shims ask about."""
     parent = Path(version.root()).parent
-    modules = {r.target.partition(":")[0] for shim in all_shims() for r in (*shim.native, *shim.backport)}
-    names = ["torch/version.py", *(f"{package}/__init__.py" for package in _ESSENTIAL)]
-    names += [f"{module.replace('.', '/')}{end}" for module in modules for end in (".py", "/__init__.py")]
-    return {name: (parent / name).read_text("utf-8") for name in names if (parent / name).exists()}
+    names = {"torch/version.py", *(f"{package}/__init__.py" for package in _ESSENTIAL)}
+
+    def read(name: str) -> str | None:
+        names.add(name)  # not only modules: a requirement may read a header, too
+        return (parent / name).read_text("utf-8") if (parent / name).is_file() else None
+
+    source = Source(read)
+    for shim in all_shims():
+        for requirement in (*shim.native, *shim.backport):
+            answer(requirement, source)
+    return {name: text for name in sorted(names) if (text := read(name)) is not None}
 
 
 def as_tree(folder: Path, files: dict[str, str]) -> str:
