@@ -1,8 +1,8 @@
 """Does it matter to results what Inductor stores? A study: eager, stock, and `realize_on_reuse` in both numerics.
 
 Toy Llama-style models, with attention as a custom op as engines have it. For each dtype, depth and seed: the error
-against float64, on how many of 20 inputs outputs are bitwise stock's, and whether greedy decoding gives the same tokens;
-the same for two ranks of tensor parallelism over gloo. `python benchmarks/realize_numerics.py`
+against float64, on how many of 20 inputs outputs are bitwise stock's, and whether greedy decoding gives the same
+tokens; the same for two ranks of tensor parallelism over gloo. `python benchmarks/realize_numerics.py`
 """
 
 from __future__ import annotations
