@@ -61,7 +61,7 @@ def _deciding(layer: Layer) -> Callable[..., bool]:
         data = box.data
         if numerics is None or users < 2 or not isinstance(data, (ir["Pointwise"], ir["Reduction"])):
             return bool(stock(box, users, **later))
-        if numerics == "exact" and not _stores_all_of(data, ir["config"]):
+        if numerics == "exact" and not _stores_all_of(data, ir):
             return bool(stock(box, users, **later))
         if stock(_WithoutReads(box), users, **later):
             return True
@@ -78,11 +78,19 @@ def _deciding(layer: Layer) -> Callable[..., bool]:
     return should_realize_on_reuse
 
 
-def _stores_all_of(data: Any, config: Any) -> bool:
-    """Whether the stored value is the computed one. Inductor computes 16-bit floats in 32 bits, and an inlined value
-    keeps them: stored, it is rounded. That is what made vLLM's outputs depend on what was stored."""
-    dtype = data.get_dtype()
-    return not dtype.is_floating_point or dtype.itemsize >= 4 or bool(config.emulate_precision_casts)
+def _stores_all_of(data: Any, ir: dict[str, Any]) -> bool:
+    """Whether results stay the same, bit by bit. Inductor computes 16-bit floats in 32 bits, and an inlined value keeps
+    them: stored, it is rounded. That is what made vLLM's outputs depend on what was stored. And on the CPU a sum takes
+    as many lanes as fit the narrowest dtype that its kernel reads: in other lanes it rounds otherwise."""
+    dtype, config = data.get_dtype(), ir["config"]
+    if dtype.is_floating_point and dtype.itemsize < 4 and not config.emulate_precision_casts:
+        return False
+    return not ir["is_cpu"](data) or min(_widths_of_reads(data, ir), default=4) >= 4
+
+
+def _widths_of_reads(data: Any, ir: dict[str, Any]) -> list[int]:
+    """The bytes of an element, for each load that the value takes."""
+    return [ir["V"].graph.get_dtype(name).itemsize for name in data.inner_fn_opcount().read_buffers]
 
 
 def _can_pay(data: Any, users: int, ir: dict[str, Any]) -> bool:
@@ -90,9 +98,7 @@ def _can_pay(data: Any, users: int, ir: dict[str, Any]) -> bool:
     than it has. Most values end here; to know their traffic their body would have to be traced once more."""
     if not isinstance(data, ir["Pointwise"]) or _READS in vars(data):
         return True
-    dtype_of = ir["V"].graph.get_dtype
-    reads = sum(dtype_of(name).itemsize for name in data.inner_fn_opcount().read_buffers)
-    return bytes_spared(reads, data.get_dtype().itemsize, users) >= 0
+    return bytes_spared(sum(_widths_of_reads(data, ir)), data.get_dtype().itemsize, users) >= 0
 
 
 def _traffic(data: Any, ir: dict[str, Any]) -> tuple[int, int] | None:
@@ -134,8 +140,8 @@ def realize_on_reuse(*, mode: str = "auto", numerics: str = "exact") -> Context:
 
     mode: `auto` (a backport on 2.11; native where torch has the rule, which no release has; else nothing), or one mode
     by name: `backport` works from 2.9.1 to 2.15.0.
-    numerics: "exact" leaves a value to torch's own rule if storing it rounds it (16-bit floats); "traffic" does not, so
-    that results change by that rounding.
+    numerics: "exact" leaves a value to torch's own rule where storing it would change results: 16-bit floats, and on
+    the CPU whatever is computed from values of less than 32 bits. "traffic" does not, and they change by a rounding.
 
     Holds for what the thread or asyncio task that enters it compiles, until it is left. While it is open,
     `torch.compiler.config.cache_key_tag` carries it there. Raises ValueError for an unknown word, and UnsupportedError
