@@ -10,8 +10,8 @@ ROOT = Path(__file__).parents[1]
 HEAD = """# Does it matter to results what Inductor stores?
 
 Written by `benchmarks/numerics_page.py` from the results of `benchmarks/realize_numerics.py`, torch {torch}, CPU: toy
-Llama-style models of width 256, three seeds each. The error is relative, against float64. "Bitwise stock's" counts inputs
-of 60, "decodes as" counts greedy decodings of three, 16 tokens each. "On two ranks": two-rank tensor parallelism (gloo)
+Llama-style models of width 256, three seeds each. The error is relative, against float64. "Bitwise stock's" counts
+inputs of 60, "decodes as" greedy decodings of three, 16 tokens each. "On two ranks": two-rank tensor parallelism (gloo)
 against one rank, the same way.
 
 | model | layers | way | error | bitwise stock's | decodes as stock | decodes as eager | same on two ranks |

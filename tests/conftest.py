@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -27,6 +28,11 @@ RELEASE = tuple(int(number) for number in re.findall(r"\d+", torch.__version__)[
 # What `lazy_graph_module` can be on this torch, and the word that gets it. As the issue has it, not as compat says.
 WORKING = "native" if RELEASE >= (2, 12) else "backport"
 ASK = "auto" if RELEASE >= (2, 11) else "backport"
+
+# Inductor's CPU kernels are C++. What needs them is skipped, with this reason, where nobody can compile them.
+needs_compiler = pytest.mark.skipif(
+    shutil.which(os.environ.get("CXX", "g++")) is None, reason="no C++ compiler, which Inductor needs"
+)
 
 # No deadline for one example: the machine may be busy with something else.
 hypothesis.settings.register_profile("compat", deadline=None)

@@ -11,6 +11,7 @@ from unittest import mock
 
 import pytest
 import torch
+from conftest import needs_compiler
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
@@ -41,6 +42,7 @@ def compiled(folder: str, who: str, aot: bool) -> list[Any]:
     return [code.count("= async_compile.cpp"), *hits, CONFIG.cache_key_tag != ""]
 
 
+@needs_compiler
 @pytest.mark.parametrize(("aot", "order"), [(True, ["stock", "ours"]), (False, ["ours", "stock"])])
 def test_a_shared_cache_neither_hides_it_nor_outlives_it(
     fresh: Callable[..., Any], tmp_path: Path, aot: bool, order: list[str]

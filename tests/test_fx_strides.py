@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 import torch
 import torch._inductor.graph
+from conftest import needs_compiler
 from reproduce import compile_quickly
 from reproducers.fx_strides import define
 
 import compat
 from compat.shims.fx_strides import _constraining
+
+pytestmark = needs_compiler
 
 TENSOR, OTHER = torch.ones(2), object()
 

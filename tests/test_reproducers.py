@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import RELEASE, ROOT
+from conftest import RELEASE, ROOT, needs_compiler
 
 NAMES = sorted(path.stem for path in Path(__file__).with_name("reproducers").glob("*.py"))
 TABLE = ROOT / "docs" / "reproducers.md"
@@ -59,6 +59,7 @@ def outcomes() -> dict[str, list[str]]:
     return found
 
 
+@needs_compiler
 @pytest.mark.timeout(1800)  # the first one waits for all
 @pytest.mark.parametrize("name", NAMES)
 def test_wrong_without_it_where_torch_is_wrong_and_right_with_it_everywhere(
