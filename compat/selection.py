@@ -61,6 +61,7 @@ _key: Callable[[str], object] = os.environ.encodekey if isinstance(_behind, dict
 _SWITCH_KEY = _key(SWITCH)
 _own_keys: dict[str, object] = {}
 _selected: dict[tuple[str, str, object, object], Selection] = {}
+_previewed: dict[tuple[Shim, str, str, str], Selection] = {}  # what source says takes a tenth of a second to find out
 
 
 def select(shim: Shim, mode: str = "auto") -> Selection:
@@ -84,10 +85,13 @@ def preview(shim: Shim, mode: str = "auto") -> Selection:
     root = version.root()
     if root is None or loaded(shim):
         return select(shim, mode)
-    source = Source.installed(root)
-    if any(answer(requirement, source).holds is None for requirement in getattr(shim, asked, ())):
-        return select(shim, mode)
-    return decide(shim, asked, why, version.text(), source)
+    key = (shim, asked, why, root)
+    if key not in _previewed:
+        source = Source.installed(root)
+        if any(answer(requirement, source).holds is None for requirement in getattr(shim, asked, ())):
+            return select(shim, mode)
+        _previewed[key] = decide(shim, asked, why, version.text(), source)
+    return _previewed[key]
 
 
 def loaded(shim: Shim) -> bool:
