@@ -435,6 +435,12 @@ def test_a_torch_compile_that_ends_in_another_thread_in_the_middle_of_a_scope(fr
 # --- Any order of anything -----------------------------------------------------------------------------------------
 
 
+@pytest.fixture(autouse=True, scope="module")
+def nothing_is_left_to_the_collector():
+    """A context of torch's own that was never left sets its global flag back whenever it is collected."""
+    gc.collect()
+
+
 class AnyOrder(RuleBasedStateMachine):
     """Scopes entered and left, and the shim installed and uninstalled, in any order from several contexts.
 
