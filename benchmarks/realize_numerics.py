@@ -20,6 +20,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from results import save
+from torch import library as torch_library
 from torch.distributed import _functional_collectives as collectives
 
 import compat
@@ -39,18 +40,18 @@ WAYS: dict[str, Callable[[], AbstractContextManager[None]]] = {
     "traffic": lambda: compat.realize_on_reuse(mode="backport", numerics="traffic"),
 }
 
-_library = torch.library.Library("compat_study", "FRAGMENT")
+_library = torch_library.Library("compat_study", "FRAGMENT")
 _library.define("attention(Tensor q, Tensor k, Tensor v) -> Tensor")
 
 
-@torch.library.impl(_library, "attention", "CompositeExplicitAutograd")
+@torch_library.impl(_library, "attention", "CompositeExplicitAutograd")
 def _attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
     q, k, v = (one.view(TOKENS, -1, HIDDEN // HEADS).transpose(0, 1) for one in (q, k, v))
     mixed = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
     return mixed.transpose(0, 1).reshape(TOKENS, -1).contiguous()
 
 
-torch.library.register_fake("compat_study::attention", lambda q, k, v: torch.empty_like(q), lib=_library)
+torch_library.register_fake("compat_study::attention", lambda q, k, v: torch.empty_like(q), lib=_library)
 
 
 def weights(depth: int, seed: int, dtype: torch.dtype, rank: int = 0, ranks: int = 1) -> list[torch.Tensor]:

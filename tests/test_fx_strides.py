@@ -11,6 +11,7 @@ import torch._inductor.graph
 from conftest import needs_compiler
 from reproduce import compile_quickly
 from reproducers.fx_strides import define
+from torch import library as torch_library
 
 import compat
 from compat.shims.fx_strides import _constraining
@@ -67,7 +68,7 @@ def test_every_tensor_at_any_depth_and_nothing_else(given: Any, seen: Any, expec
 
 @pytest.mark.filterwarnings("ignore")
 def test_what_an_op_writes_into_a_tensor_of_a_list_is_seen() -> None:
-    library = torch.library.Library("test_fx_strides", "FRAGMENT")
+    library = torch_library.Library("test_fx_strides", "FRAGMENT")
     library.define("write(Tensor(a!)[] xs) -> ()", tags=(torch.Tag.needs_fixed_stride_order,))
     strides = []
 
@@ -76,7 +77,7 @@ def test_what_an_op_writes_into_a_tensor_of_a_list_is_seen() -> None:
         xs[0].as_strided((xs[0].numel(),), (1,)).copy_(torch.arange(24.0))
 
     library.impl("write", write, "CompositeExplicitAutograd")
-    torch.library.register_fake("test_fx_strides::write", lambda xs: None, lib=library)
+    torch_library.register_fake("test_fx_strides::write", lambda xs: None, lib=library)
 
     def function(x: torch.Tensor) -> torch.Tensor:
         y = (x.transpose(1, 2) + 1).clone(memory_format=torch.contiguous_format)
@@ -96,7 +97,7 @@ def test_what_an_op_writes_into_a_tensor_of_a_list_is_seen() -> None:
 
 @pytest.mark.filterwarnings("ignore")
 def test_keyword_arguments() -> None:
-    library = torch.library.Library("reproducer", "FRAGMENT")
+    library = torch_library.Library("reproducer", "FRAGMENT")
     op = define(
         library, "keyword(Tensor x, *, Tensor[] xs) -> Tensor", lambda x, *, xs: xs[0].as_strided((24,), (1,)) + x
     )

@@ -6,14 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import library as torch_library
 
 HIDDEN = 4096
 
-_library = torch.library.Library("compat_chain", "FRAGMENT")
+_library = torch_library.Library("compat_chain", "FRAGMENT")
 _library.define("branch(Tensor normed, Tensor(a!) out) -> ()")
 
 
-@torch.library.impl(_library, "branch", "CompositeExplicitAutograd")
+@torch_library.impl(_library, "branch", "CompositeExplicitAutograd")
 def _branch(normed: torch.Tensor, out: torch.Tensor) -> None:
     """Stands for attention or MLP: what it gives is there already, so that only the chain itself takes time. To
     Inductor it is somebody else's kernel between one layer and the next."""

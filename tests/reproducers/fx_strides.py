@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from reproduce import compile_quickly
+from torch import library as torch_library
 
 try:
     from torch._opaque_base import OpaqueBase as Base
@@ -26,7 +27,7 @@ class Name(Base):
 
 
 def outcome() -> str:
-    library = torch.library.Library("reproducer", "FRAGMENT")
+    library = torch_library.Library("reproducer", "FRAGMENT")
     with compile_quickly():
         wrong = [words for words in (listed(library), opaque(library)) if words]
     return "; ".join(wrong) or "right"
@@ -36,7 +37,7 @@ def define(library: Any, signature: str, function: Any) -> Any:
     name = signature.partition("(")[0]
     library.define(signature, tags=(torch.Tag.needs_fixed_stride_order,))
     library.impl(name, function, "CompositeExplicitAutograd")
-    torch.library.register_fake(f"reproducer::{name}", function, lib=library)
+    torch_library.register_fake(f"reproducer::{name}", function, lib=library)
     return getattr(torch.ops.reproducer, name)
 
 

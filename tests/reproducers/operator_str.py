@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from reproduce import compile_quickly
+from torch import library as torch_library
 
 LAYERS = 11
 
@@ -20,10 +21,10 @@ def outcome() -> str:
         return text
 
     exc.OperatorIssue.operator_str = staticmethod(watched)
-    library = torch.library.Library("reproducer", "FRAGMENT")
+    library = torch_library.Library("reproducer", "FRAGMENT")
     library.define("op(Tensor x) -> Tensor")
     library.impl("op", lambda x: x.clone(), "CompositeExplicitAutograd")
-    torch.library.register_fake("reproducer::op", lambda x: torch.empty_like(x), lib=library)
+    torch_library.register_fake("reproducer::op", lambda x: torch.empty_like(x), lib=library)
 
     def chain(x: torch.Tensor) -> torch.Tensor:
         for _ in range(LAYERS):

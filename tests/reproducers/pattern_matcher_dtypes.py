@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import torch
 from reproduce import compile_quickly
+from torch import library as torch_library
 
 DTYPES = ("float32", "complex64", "float8_e8m0fnu")
 
 
-def _ops(word: str, library: torch.library.Library) -> None:
+def _ops(word: str, library: torch_library.Library) -> None:
     """`scales` gives ones and `fused` twos, in this dtype; `read` makes them float32."""
     dtype = getattr(torch, word)
 
     def define(name: str, implementation: object, fake: object) -> None:
         library.define(f"{name}(Tensor x) -> Tensor")
         library.impl(name, implementation, "CompositeExplicitAutograd")
-        torch.library.register_fake(f"{library.ns}::{name}", fake, lib=library)
+        torch_library.register_fake(f"{library.ns}::{name}", fake, lib=library)
 
     def same(x: torch.Tensor) -> torch.Tensor:
         return torch.empty(x.shape, dtype=dtype)
@@ -31,7 +32,7 @@ def _replaced(word: str) -> bool:
     from torch._inductor.custom_graph_pass import CustomGraphPass
     from torch._inductor.pattern_matcher import PatternMatcherPass, fwd_only, register_replacement
 
-    library = torch.library.Library(f"reproducer_{word}", "FRAGMENT")
+    library = torch_library.Library(f"reproducer_{word}", "FRAGMENT")
     _ops(word, library)
     ops, patterns = getattr(torch.ops, library.ns), PatternMatcherPass()
     register_replacement(lambda x: ops.scales(x @ x), lambda x: ops.fused(x), [torch.ones(2, 2)], fwd_only, patterns)
