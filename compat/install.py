@@ -32,9 +32,7 @@ class _Installed:
     @property
     def selection(self) -> Selection:
         """What was chosen; before the torch modules are there, what will be, by their source."""
-        selection = self._selection or preview(self._shim, self._mode)
-        self._selection = selection
-        return selection
+        return self._selection or preview(self._shim, self._mode)
 
     def _confirm(self) -> None:
         with self._lock:
