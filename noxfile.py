@@ -19,6 +19,7 @@ NEEDS_PYTHON = {"2.15.0": (3, 11)}
 
 ROWS = [nox.param(None, torch, id=torch) for torch in CHOSEN["matrix-torches"]]
 ROWS += [nox.param(python, DEMO, id=f"{DEMO}-py{python}") for python in CHOSEN["matrix-pythons"]]
+ALL = ("-m", "slow or not slow")
 nox.options.sessions = ["lint", "typing", *(f"tests({torch})" for torch in CHOSEN["default-torches"])]
 
 
@@ -29,22 +30,28 @@ def install(session: nox.Session, torch: str | None, extra: str) -> None:
     session.install("--force-reinstall", "--no-deps", ".")
 
 
+def pytest(session: nox.Session, **environment: str) -> None:
+    # As many at once as there are processors, but no more copies of torch than a small machine has memory for.
+    at_once = ("-n", "auto", "--maxprocesses", "4", "--dist", "loadgroup")
+    session.run("pytest", *at_once, "-m", "not slow", *session.posargs, env=environment)
+
+
 @nox.session
 @nox.parametrize("python,torch", ROWS)
 def tests(session: nox.Session, torch: str) -> None:
-    """The tests on one torch."""
+    """The tests on one torch, but for the slow ones."""
     needed = NEEDS_PYTHON.get(torch, (3, 10))
     if session.python is None and sys.version_info < needed:
         session.skip(f"torch {torch} needs Python {needed[0]}.{needed[1]}")
     install(session, torch, "test")
-    session.run("pytest", *session.posargs, env={"COMPAT_TEST_TORCH": torch})
+    pytest(session, COMPAT_TEST_TORCH=torch)
 
 
 @nox.session(venv_backend="none")
 def matrix(session: nox.Session) -> None:
-    """The tests on every torch, and on the oldest and newest Python."""
+    """All tests on every torch, and on the oldest and newest Python."""
     for row in ROWS:
-        session.notify(f"tests({row.id})", session.posargs)
+        session.notify(f"tests({row.id})", session.posargs or ALL)
 
 
 @nox.session
@@ -76,8 +83,7 @@ def vendored(session: nox.Session) -> None:
     place = session.create_tmp()
     session.run("python", "-m", "compat", "vendor", f"{place}/engine/_vendor")
     path = os.pathsep.join([place, os.path.abspath("tests/redirected")])
-    copy = {"COMPAT_TEST_TORCH": DEMO, "COMPAT_TEST_COPY": "engine._vendor.compat", "PYTHONPATH": path}
-    session.run("pytest", *session.posargs, env=copy)
+    pytest(session, COMPAT_TEST_TORCH=DEMO, COMPAT_TEST_COPY="engine._vendor.compat", PYTHONPATH=path)
 
 
 @nox.session

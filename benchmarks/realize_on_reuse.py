@@ -1,16 +1,21 @@
 """What `realize_on_reuse` does to residual chains: loads, bytes, run time, and what the decision costs.
 
-In one run, interleaved, with medians: torch as it is ("stock"), the rule as vLLM had it, which stores a draw on the CPU
-too ("draws stored"), and ours. `python benchmarks/realize_on_reuse.py [--rounds 21] [--rows 64,256,1024,4096,8192]`
+In one run, interleaved, with medians: torch as it is ("stock"), and ours, with both kinds of numerics; what it costs to
+decide is taken for the rule as vLLM had it, too. `python benchmarks/realize_on_reuse.py [--rounds 31]`
+
+With `MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 MALLOC_TOP_PAD_=1000000000` in the environment: run times
+with a malloc that keeps its memory.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import itertools
 import math
+import os
+import random
 import statistics
-import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -21,14 +26,17 @@ from unittest import mock
 import torch
 from results import save
 from torch._inductor import config, ir
+from torch._inductor.utils import fresh_cache
 from torch._inductor.virtualized import V
 
 import compat
-from compat.shims.realize_on_reuse import bytes_spared
 from compat.tools import chain, lowering
 
 BOX = ir.StorageBox
 DEPTHS = (8, 24, 80)
+# Whether malloc keeps what is given back to it, as those do that engines advise for the CPU. glibc's, left alone, gives
+# large buffers back to the kernel, and clears each page that it takes anew.
+KEPT = os.environ.get("MALLOC_MMAP_MAX_") == "0"
 KINDS = {
     "float32": (torch.float32, None),
     "bf16, float32 residual adds": (torch.bfloat16, torch.float32),
@@ -40,21 +48,28 @@ def ours(numerics: str = "exact") -> AbstractContextManager[None]:
 
 
 @contextmanager
-def draws_stored() -> Iterator[None]:
-    """Ours without its exception for the CPU."""
+def as_vllm_had_it() -> Iterator[None]:
+    """The rule as written, for what it costs to decide."""
+    own = BOX.should_realize_on_reuse
 
-    def a_byte_more(*counted: int) -> int:
-        return bytes_spared(*counted) + 1
+    def decided(box: Any, users: int, **later: Any) -> bool:
+        data = box.data
+        if users < 2 or not isinstance(data, (ir.Pointwise, ir.Reduction)) or not later.get("graph_reuse", True):
+            return bool(own(box, users, **later))
+        read = sum(V.graph.get_dep_size_hint(dep) for dep in data.get_reads())
+        size = math.prod(map(int, data.get_size())) * data.get_dtype().itemsize
+        return bool(read * (users - 1) >= size * (1 + users))
 
-    with ours(), mock.patch("compat.shims.realize_on_reuse.bytes_spared", a_byte_more):
+    with mock.patch.object(BOX, "should_realize_on_reuse", decided):
         yield
 
 
 WAYS: dict[str, Callable[[], AbstractContextManager[None]]] = {
     "stock": nullcontext,
-    "draws stored": draws_stored,
     "compat": ours,
+    "compat, traffic": functools.partial(ours, "traffic"),
 }
+DECIDING = {"stock": nullcontext, "as vLLM had it": as_vllm_had_it, "compat": ours}
 
 
 def kernels(function: Callable[..., Any], given: list[torch.Tensor], way: str) -> list[lowering.Kernel]:
@@ -85,20 +100,22 @@ def run_time(kind: str, rows: int, depth: int, rounds: int) -> dict[str, Any]:
         with WAYS[way]():
             ready[way](*given)
     taken: dict[str, list[float]] = {way: [] for way in ready}
+    order = list(ready.items())
     for _ in range(rounds):
-        for way, function in ready.items():
+        random.shuffle(order)  # what one call gives back to malloc, the next one finds
+        for way, function in order:
             start = time.perf_counter()
             function(*given)
             taken[way].append(time.perf_counter() - start)
     medians = {way: statistics.median(times) * 1e3 for way, times in taken.items()}
-    paired = [stock / mine for stock, mine in zip(taken["stock"], taken["compat"])]
     return {
         "kind": kind,
         "rows": rows,
         "depth": depth,
         "median_ms": medians,
-        "stock_over_compat": statistics.median(paired),
-        "stock_over_draws_stored": medians["stock"] / medians["draws stored"],
+        "stock_over": {
+            way: statistics.median(stock / mine for stock, mine in zip(taken["stock"], taken[way])) for way in taken
+        },
     }
 
 
@@ -135,7 +152,7 @@ def against_the_best(name: str, function: Callable[..., Any], given: list[torch.
 
 
 def small_graphs() -> Iterator[tuple[str, Callable[..., Any], list[torch.Tensor]]]:
-    for depth, (kind, (dtype, residual)) in itertools.product((2, 4, 6), KINDS.items()):
+    for depth, (kind, (dtype, residual)) in itertools.product((2, 4, 5), KINDS.items()):
         yield f"chain of {depth}, {kind}", chain.make(residual), chain.inputs(depth, 64, dtype, 256)
     x = [torch.ones(64, 256) for _ in range(4)]
     yield "five reductions of one sum", lambda a, b: [(a + b).sum(0)] + [f(a + b) for f in (_sum, _max, _abs)], x[:2]
@@ -166,9 +183,9 @@ def _gated(a: torch.Tensor, b: torch.Tensor, c: torch.Tensor, d: torch.Tensor) -
     return [gate.sum(0), gate.amax(0), gate.t() @ gate]
 
 
-def share_of_compile_time(way: str, depth: int = 20) -> float:
-    """The share of a cold compile that is spent in deciding."""
-    spent, own = 0.0, BOX.should_realize_on_reuse
+def share_of_compile_time(context: Callable[[], AbstractContextManager[None]], depth: int = 20) -> dict[str, float]:
+    """The share of a compile that is spent in deciding: of a cold one, and of one that finds its C++ compiled."""
+    spent, shares = 0.0, {}
 
     def timed(box: Any, users: int, **later: Any) -> Any:
         nonlocal spent
@@ -178,24 +195,23 @@ def share_of_compile_time(way: str, depth: int = 20) -> float:
         finally:
             spent += time.perf_counter() - start
 
-    torch._dynamo.reset()
     given = chain.inputs(depth, 64, torch.float32)
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        mock.patch.dict("os.environ", TORCHINDUCTOR_CACHE_DIR=folder),
-        # Half a minute of trying out the C++ compiler would make any share look small.
-        config.patch({"cpp_cache_precompile_headers": False, "cpp.vec_isa_ok": True}),
-        WAYS[way](),
-        mock.patch.object(BOX, "should_realize_on_reuse", timed),
-    ):
-        start = time.perf_counter()
-        torch.compile(chain.make(), fullgraph=True, dynamic=False)(*given)
-        return spent / (time.perf_counter() - start)
+    # Half a minute of trying out the C++ compiler would make any share look small.
+    with fresh_cache(), config.patch({"cpp_cache_precompile_headers": False, "cpp.vec_isa_ok": True}), context():
+        own = BOX.should_realize_on_reuse
+        for found in ("no C++", "C++"):
+            torch._dynamo.reset()
+            spent = 0.0
+            with mock.patch.object(BOX, "should_realize_on_reuse", timed):
+                start = time.perf_counter()
+                torch.compile(chain.make(), fullgraph=True, dynamic=False)(*given)
+                shares[f"{found} compiled before"] = spent / (time.perf_counter() - start)
+    return shares
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--rounds", type=int, default=21)
+    options.add_argument("--rounds", type=int, default=31)
     options.add_argument("--rows", default="64,256,1024,4096,8192")
     given = options.parse_args()
     torch.set_grad_enabled(False)
@@ -203,20 +219,25 @@ def main() -> None:
     for way in WAYS:
         kernels(chain.make(), chain.inputs(2, 64, torch.float32), way)
     rows = [int(number) for number in given.rows.split(",")]
+    cases = [(8, n) for n in rows] + [(24, n) for n in rows if n <= 1024] + [(80, n) for n in rows if n == 256]
     with config.patch(fx_graph_cache=False), torch._functorch.config.patch(enable_autograd_cache=False):
-        found: dict[str, Any] = {
-            "run time": told(run_time(kind, n, 8, given.rounds) for kind in KINDS for n in rows),
-            "run time by depth": told(run_time(kind, 256, d, given.rounds) for kind in KINDS for d in DEPTHS),
-            "loads": told(loads(d, kind) for kind in KINDS for d in DEPTHS),
-            "bytes": told(against_the_best(*graph) for graph in small_graphs()),
-            "share of compile time": told(
-                {way: share_of_compile_time(way) for way in ("stock", "compat")} for _ in range(3)
-            ),
-        }
-    ratios = [row["stock_over_compat"] for row in found["run time"]]
-    found["geometric mean"] = math.prod(ratios) ** (1 / len(ratios))
-    print(f"geometric mean {found['geometric mean']:.3f}, worst {min(ratios):.3f}")
-    save("realize_on_reuse", found)
+        times = told(run_time(kind, n, depth, given.rounds) for kind in KINDS for depth, n in cases)
+        found: dict[str, Any] = {"run time": times, "geometric mean": {}}
+        for way in WAYS:
+            ratios = [row["stock_over"][way] for row in times]
+            found["geometric mean"][way] = math.prod(ratios) ** (1 / len(ratios))
+        print(f"geometric mean of all: {found['geometric mean']}")
+        if not KEPT:
+            found["loads"] = told(loads(d, kind) for kind in KINDS for d in DEPTHS)
+            found["share of compile time"] = told(
+                {
+                    way: share_of_compile_time(context)
+                    for way, context in (WAYS | {"as vLLM had it": as_vllm_had_it}).items()
+                }
+                for _ in range(3)
+            )
+            found["bytes"] = told(against_the_best(*graph) for graph in small_graphs())
+    save("realize_on_reuse_kept" if KEPT else "realize_on_reuse", found)
 
 
 def told(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -22,8 +22,9 @@ WAYS = {
 }
 
 
-def load() -> list[dict[str, Any]]:
-    found = [json.loads(path.read_text()) for path in FOLDER.glob("lazy_graph_module-*.json")]
+def load(name: str) -> list[dict[str, Any]]:
+    """The results of one benchmark, by torch."""
+    found = [json.loads(path.read_text()) for path in FOLDER.glob(f"{name}-*.json")]
     return sorted(found, key=lambda result: [int(n) for n in result["torch"].split("+")[0].split(".")])
 
 
@@ -41,6 +42,52 @@ def chart(found: list[dict[str, Any]]) -> None:
     axes.legend(fontsize=8, frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(FOLDER / "lazy_graph_module.svg", metadata={"Date": None})
+
+
+# What is drawn of `realize_on_reuse`: a float32 chain of each depth, 256 rows.
+CHAIN = {"stock": "torch as it is", "compat": "compat.realize_on_reuse()"}
+
+
+def chain_chart(result: dict[str, Any]) -> None:
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
+    loads = [row for row in result["loads"] if row["kind"] == "float32"]
+    times = [row for row in result["run time"] if row["kind"] == "float32" and row["rows"] == 256]
+    for way, label in CHAIN.items():
+        depths = [row["depth"] for row in loads]
+        left.plot(depths, [row[way]["loads a layer"] * row["depth"] for row in loads], marker="o", label=label)
+        right.plot([row["depth"] for row in times], [row["median_ms"][way] for row in times], marker="o", label=label)
+    left.set_title("loads of all kernels", fontsize=10)
+    right.set_title("run time in ms (256 rows, median)", fontsize=10)
+    for axes in (left, right):
+        axes.set_xlabel("layers of the residual chain")
+        axes.set_ylim(bottom=0)
+        axes.set_xticks(depths)
+        axes.legend(fontsize=8, frameon=False)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(FOLDER / "realize_on_reuse.svg", metadata={"Date": None})
+
+
+def chain_table(found: list[dict[str, Any]], kept: list[dict[str, Any]]) -> str:
+    """How much faster a chain runs than torch alone has it, by malloc and numerics."""
+    columns = [
+        (f"torch {result['torch'].partition('+')[0]}, {malloc}, `{numerics}`", result, way)
+        for results, malloc in ((found, "malloc of glibc"), (kept, "malloc that keeps its memory"))
+        for result in results
+        for way, numerics in (("compat", "exact"), ("compat, traffic", "traffic"))
+    ]
+    lines = [["", *(name for name, _, _ in columns)], ["---"] * (len(columns) + 1)]
+    for row in found[0]["run time"]:
+        key = [row[part] for part in ("kind", "depth", "rows")]
+        ratios = [
+            other["stock_over"][way]
+            for _, result, way in columns
+            for other in result["run time"]
+            if [other[part] for part in ("kind", "depth", "rows")] == key
+        ]
+        lines.append([f"{key[0]}, {key[1]} layers, {key[2]} rows", *(f"{ratio:.2f}x" for ratio in ratios)])
+    means = [f"**{result['geometric mean'][way]:.2f}x**" for _, result, way in columns]
+    lines.append(["geometric mean", *means])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 # What the table says of one result.
@@ -70,6 +117,9 @@ def table(found: list[dict[str, Any]]) -> str:
 
 
 if __name__ == "__main__":
-    results = load()
+    results = load("lazy_graph_module")
     chart(results)
     print(table(results))
+    if chains := load("realize_on_reuse"):
+        chain_chart(chains[0])
+        print(chain_table(chains, load("realize_on_reuse_kept")))

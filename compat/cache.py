@@ -14,14 +14,17 @@ from types import FunctionType
 from typing import Any
 
 from .patch import Patch, Replace, patches, shared
-from .requirements import Refers, Symbol
+from .requirements import Parameters, Refers, Symbol
 
 _TAG = "cache_key_tag"
 _MARK = "+compat-"
+_CONFIG = "torch.utils._config_module:ConfigModule"
 
 # What a shim that changes generated code requires besides its own.
 KEYED = (
-    Symbol("torch.utils._config_module:ConfigModule.__getattr__", "function"),
+    Symbol(f"{_CONFIG}.__getattr__", "function"),
+    Parameters(f"{_CONFIG}.__getattr__", ("self", "name")),
+    Refers(f"{_CONFIG}.__getattr__", "_config"),
     Refers("torch._inductor.codecache:FxGraphHashDetails.__init__", _TAG),
 )
 

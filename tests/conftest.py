@@ -39,6 +39,18 @@ hypothesis.settings.register_profile("compat", deadline=None)
 hypothesis.settings.load_profile("compat")
 
 
+LONGEST = ("test_torch_stays", "test_reproducers", "test_cache_key", "test_any_history", "test_view_meta")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first: with two processes, nothing is to be left that one of them does while the other one waits."""
+
+    def place(item: pytest.Item) -> int:
+        return LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST)
+
+    items.sort(key=place)
+
+
 def pytest_report_header() -> str:
     return f"torch {torch.__version__}, Python {platform.python_version()}"
 

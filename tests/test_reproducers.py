@@ -60,6 +60,7 @@ def outcomes() -> dict[str, list[str]]:
 
 
 @needs_compiler
+@pytest.mark.xdist_group("reproducers")  # one process for all that share the outcomes
 @pytest.mark.timeout(1800)  # the first one waits for all
 @pytest.mark.parametrize("name", NAMES)
 def test_wrong_without_it_where_torch_is_wrong_and_right_with_it_everywhere(

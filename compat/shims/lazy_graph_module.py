@@ -41,7 +41,7 @@ _SWITCH = (
 
 _scopes = shared("lazy_graph_module/scopes/1", Scopes)
 _modules: dict[str, Any] = sys.modules
-_patches: dict[str, Patch] = shared("lazy_graph_module/patches/1", dict)
+_patches: dict[str, list[Patch]] = shared("lazy_graph_module/patches/1", dict)  # by mode; the last one is current
 
 
 def _choosing(layer: Layer) -> Callable[..., Any]:
@@ -77,7 +77,8 @@ def _splitting(layer: Layer) -> Callable[..., Any]:
 def _patch(mode: str) -> Patch | None:
     """The patch for this mode: a new one after a reload of torch's modules, whose functions are new then. The old one
     stays, or there is none, where something that does not fit has taken their place since the mode was selected."""
-    patch = _patches.get(mode)
+    made = _patches.setdefault(mode, [])
+    patch = made[-1] if made else None
     try:
         chooser, splitter = _modules[_LAZY]._get_graph_module_cls, _modules[_SPLIT].split_module
     except (AttributeError, KeyError):
@@ -88,7 +89,8 @@ def _patch(mode: str) -> Patch | None:
             replacements.append((splitter, _splitting))
         with lock:
             if all(answer(requirement, Live()).holds for requirement in getattr(SHIM, mode)):
-                patch = _patches[mode] = Patch(replacements)
+                patch = Patch(replacements)
+                made.append(patch)
     return patch
 
 
@@ -155,5 +157,5 @@ SHIM = Shim(
         Calls(f"{_SPLIT}:split_module", "graph_module", "GraphModule"),
     ),
     install=_install,
-    active=lambda: any(patch.holders for patch in _patches.values()),
+    active=lambda: any(patch.holders for made in _patches.values() for patch in made),
 )

@@ -9,14 +9,14 @@ Affected: every torch up to 2.15.
 Removal: when every supported torch weighs traffic itself.
 
 The rule. R bytes are read to compute the value once, and it has O bytes. Inlined, each user reads R. Stored, R is read
-once, O is written once, and each user reads O. So it is stored if `R * users >= R + O * (1 + users)`; on the CPU, if it
-is more.
+once, O is written once, and each user reads O. So it is stored if `R * users >= R + O * (1 + users)`.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 from ..cache import KEYED
@@ -30,6 +30,10 @@ _BOX = "torch._inductor.ir:StorageBox.should_realize_on_reuse"
 _HINT = "torch._inductor.graph:GraphLowering.get_dep_size_hint"
 _PART = "realize_on_reuse/1"
 NUMERICS = ("exact", "traffic")
+# What glibc's malloc takes fresh from the kernel each time, whatever its settings: each page of it is cleared first.
+# To write 64 MB took 25 ms there, and 3.4 ms into memory that was used before: on the CPU, storing that much is a loss
+# (0.82x of stock's speed for a residual chain). Only "exact" minds: results must not hang on sizes.
+_FRESH = 32 * 2**20
 _READS = "_compat_reads"  # where a value's traffic is kept on it, once it is known
 
 _scopes = shared(f"{_PART}/scopes", Scopes)
@@ -70,10 +74,9 @@ def _deciding(layer: Layer) -> Callable[..., bool]:
         traffic = _traffic(data, ir)
         if traffic is None:
             return bool(stock(box, users, **later))
-        spared = bytes_spared(*traffic, users)
-        # A draw is worth it where what stores the value is fused with the reduction that reads it next. Inductor's C++
-        # backend does not do that: on the CPU a draw is a loss of one more read.
-        return spared > 0 or (spared == 0 and not ir["is_cpu"](data))
+        if numerics == "exact" and traffic[1] > _FRESH and ir["is_cpu"](data):
+            return bool(stock(box, users, **later))
+        return bytes_spared(*traffic, users) >= 0
 
     return should_realize_on_reuse
 
@@ -117,6 +120,8 @@ def _counted(data: Any, ir: dict[str, Any]) -> tuple[int, int] | None:
         return None
 
     def elements(size: tuple[Any, ...]) -> int:
+        if all(isinstance(length, (int, ir["sympy"].Integer)) for length in size):
+            return prod(map(int, size))
         # As a dense access to something that is read, so that each version hints at it in its own way: without a guard,
         # and with 0 for a size that is not known.
         names = dependencies.index_vars_no_squeeze(size, prefix="c")[0][0]
