@@ -32,7 +32,7 @@ def install(session: nox.Session, torch: str | None, extra: str) -> None:
 
 def pytest(session: nox.Session, **environment: str) -> None:
     # As many at once as there are processors, but no more copies of torch than a small machine has memory for.
-    at_once = ("-n", "auto", "--maxprocesses", "4", "--dist", "loadgroup")
+    at_once = ("-n", "auto", "--maxprocesses", "4")
     session.run("pytest", *at_once, "-m", "not slow", *session.posargs, env=environment)
 
 

@@ -22,6 +22,7 @@ import torch
 from torch.fx import _lazy_graph_module as lazy
 from torch.fx.passes import split_module as split_module_file
 from torch.fx.passes.split_module import split_module
+from warm import Warm
 
 ROOT = Path(__file__).parents[1]
 RELEASE = tuple(int(number) for number in re.findall(r"\d+", torch.__version__)[:2])
@@ -134,6 +135,14 @@ def fresh() -> Callable[..., Any]:
             return pool.submit(function, *arguments).result()
 
     return call
+
+
+@pytest.fixture(scope="session")
+def warm() -> Iterator[Warm]:
+    """As `fresh`, in forks of a process that has imported Dynamo and Inductor."""
+    made = Warm()
+    yield made
+    made.end()
 
 
 @pytest.fixture(scope="session")

@@ -1,16 +1,9 @@
-"""Small models of all kinds, for `test_torch_stays.py`: `python tests/models.py [with] [NAME...]`
-
-prints what each gives through `torch.compile` (with: all shims installed), a line of JSON a model. Each has a fork and
-a cache directory of its own.
-"""
+"""Small models of all kinds, for `test_torch_stays.py`: what each gives through `torch.compile`."""
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 import tempfile
-import traceback
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -143,8 +136,8 @@ MODELS: dict[str, Run] = {
 }
 
 
-def outcome(name: str, shims: bool) -> Any:
-    """In a process of its own."""
+def outcome(name: str, shims: bool) -> tuple[list[Any], set[str]]:
+    """In a process of its own: what comes out, with all shims installed or without, and which of them are active."""
     torch.manual_seed(0)
     if shims:
         for row in compat.status():
@@ -155,25 +148,5 @@ def outcome(name: str, shims: bool) -> Any:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
         with compile_quickly():
             results = MODELS[name](torch.compile)
-    active = [row.name for row in compat.status() if row.active] if shims else []
-    said = [(str(result.dtype), result.shape, result.double().tolist()) for result in results]
-    return {"name": name, "active": active, "results": said}
-
-
-def main(words: list[str]) -> None:
-    from torch._inductor import compile_fx  # noqa: F401 (once, for all forks)
-
-    for name in [word for word in words if word != "with"] or MODELS:
-        child = os.fork()
-        if not child:
-            try:
-                print(json.dumps(outcome(name, "with" in words)), flush=True)
-            except Exception:  # noqa: BLE001 (what the other one says, too, is no difference)
-                print(json.dumps({"name": name, "active": [], "results": traceback.format_exc()}), flush=True)
-            finally:
-                os._exit(0)
-        os.waitpid(child, 0)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+    active = {row.name for row in compat.status() if row.active} if shims else set()
+    return [(result.dtype, result.shape, result.double().tolist()) for result in results], active

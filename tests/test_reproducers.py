@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import RELEASE, ROOT, needs_compiler
+from reproduce import outcome
+from warm import Warm
 
 NAMES = sorted(path.stem for path in Path(__file__).with_name("reproducers").glob("*.py"))
 TABLE = ROOT / "docs" / "reproducers.md"
@@ -44,29 +44,10 @@ FIXED = {
 FIRST = {"aot_runtime_env": (2, 10)}
 
 
-@pytest.fixture(scope="module")
-def outcomes() -> dict[str, list[str]]:
-    """What every reproducer says, without its shim and with it."""
-    found: dict[str, list[str]] = {}
-    for words in ([], ["with"]):
-        command = [sys.executable, "-W", "ignore", "tests/reproduce.py", *words, *NAMES]
-        paths = [*filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)), str(ROOT)]
-        variables = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "TORCHINDUCTOR_COMPILE_THREADS": "1"}
-        done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=1500)
-        last = dict(re.findall(r"^(\w+): (.*)", done.stdout, re.M))  # of two runs, the second
-        for name in NAMES:
-            found.setdefault(name, []).append(last.get(name, done.stderr[-300:]))
-    return found
-
-
 @needs_compiler
-@pytest.mark.xdist_group("reproducers")  # one process for all that share the outcomes
-@pytest.mark.timeout(1800)  # the first one waits for all
 @pytest.mark.parametrize("name", NAMES)
-def test_wrong_without_it_where_torch_is_wrong_and_right_with_it_everywhere(
-    name: str, outcomes: dict[str, list[str]]
-) -> None:
-    without, fixed = outcomes[name]
+def test_wrong_without_it_where_torch_is_wrong_and_right_with_it_everywhere(name: str, warm: Warm) -> None:
+    without, fixed = (outcome(name, shim, warm) for shim in (False, True))
     affected = FIXED.get(name, (99,)) > RELEASE
     if FIRST.get(name, (0,)) > RELEASE:  # whatever it does, it does that with the shim, too
         assert fixed == f"{without} (noop)"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import re
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +12,8 @@ from typing import Any
 import pytest
 import torch
 from conftest import RELEASE, needs_compiler
+from reproduce import here
+from warm import Warm
 
 import compat
 from compat.probe import Live, answer
@@ -102,11 +103,10 @@ def test_both_at_one_function_in_any_order(order: tuple[int, int], out: tuple[in
 
 @needs_compiler
 @pytest.mark.skipif(not SPOILT, reason="torch saves no such entries")
-def test_what_was_saved_without_the_shim_is_not_read_with_it(python: Callable[..., Any], tmp_path: Path) -> None:
-    def said(*words: str) -> str:
-        done = python("tests/reproduce.py", "here", "view_meta_cache", *words, TORCHINDUCTOR_CACHE_DIR=str(tmp_path))
-        return done.stdout.strip().splitlines()[-1]
+def test_what_was_saved_without_the_shim_is_not_read_with_it(warm: Warm, tmp_path: Path) -> None:
+    def said(shim: bool) -> str:
+        return warm(here, "view_meta_cache", shim, str(tmp_path))
 
-    assert said() == "view_meta_cache: right"
-    assert said("with") == "view_meta_cache: not out of the cache (backport)"
-    assert said("with") == "view_meta_cache: right (backport)"
+    assert said(False) == "right"
+    assert said(True) == "not out of the cache (backport)"
+    assert said(True) == "right (backport)"
