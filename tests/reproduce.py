@@ -26,12 +26,14 @@ HERE = Path(__file__).parent
 @contextmanager
 def compile_quickly() -> Iterator[None]:
     """Keeps Inductor from half a minute of trying out the C++ compiler before it compiles its first small kernel: of
-    the kinds of vectors that a CPU may have, one is taken at its word."""
+    the kinds of vectors that a CPU may have, one is taken at its word. Not part of any cache's key: it wants a cache
+    directory of its own."""
     from torch._inductor import config, cpu_vec_isa
 
     known = cpu_vec_isa.supported_vec_isa_list
     one = [isa for isa in known if type(isa).__name__ == "VecAVX2"] or known
-    believed = {"cpp_cache_precompile_headers": False, "cpp.vec_isa_ok": True}
+    # Compiled here: another process would find out for itself what vectors there are, and the code is not for those.
+    believed = {"cpp_cache_precompile_headers": False, "cpp.vec_isa_ok": True, "compile_threads": 1}
     with config.patch(believed), mock.patch.object(cpu_vec_isa, "supported_vec_isa_list", one):
         yield
 

@@ -48,8 +48,14 @@ print(json.dumps({{"modes": modes, "active": active, "key": copy.cache_key(), "f
 """
 
 
-@pytest.mark.parametrize("package", ["kompat", "engine.third_party._vendor.compat"])
-@pytest.mark.parametrize("form", ["folder", "read-only folder", "zip"])
+FLAT, NESTED = "kompat", "engine.third_party._vendor.compat"
+PLACES = [("folder", FLAT), ("read-only folder", NESTED), ("zip", NESTED)]
+OTHERS = [("folder", NESTED), ("read-only folder", FLAT), ("zip", FLAT)]
+
+
+@pytest.mark.parametrize(
+    ("form", "package"), [*PLACES, *(pytest.param(*place, marks=pytest.mark.slow) for place in OTHERS)]
+)
 def test_a_copy_works_alone_under_any_package_path(package: str, form: str, tmp_path: Path) -> None:
     *parents, name = package.split(".")
     tree = tmp_path / "tree"

@@ -12,6 +12,7 @@ from conftest import needs_compiler
 from reproduce import compile_quickly
 from reproducers.fx_strides import define
 from torch import library as torch_library
+from torch._inductor.utils import fresh_cache
 
 import compat
 from compat.shims.fx_strides import _constraining
@@ -87,7 +88,7 @@ def test_what_an_op_writes_into_a_tensor_of_a_list_is_seen() -> None:
     x = torch.ones(2, 3, 4)
     compat.install("fx_strides")
     try:
-        with compile_quickly():
+        with fresh_cache(), compile_quickly():
             compiled = torch.compile(function, fullgraph=True)(x)
     finally:
         compat.uninstall("fx_strides")
@@ -109,7 +110,7 @@ def test_keyword_arguments() -> None:
     x = torch.arange(24.0).view(2, 3, 4)
     compat.install("fx_strides")
     try:
-        with compile_quickly():
+        with fresh_cache(), compile_quickly():
             compiled = torch.compile(function, fullgraph=True)(x)
     finally:
         compat.uninstall("fx_strides")
