@@ -20,6 +20,8 @@ NEEDS_PYTHON = {"2.15.0": (3, 11)}
 ROWS = [nox.param(None, torch, id=torch) for torch in CHOSEN["matrix-torches"]]
 ROWS += [nox.param(python, DEMO, id=f"{DEMO}-py{python}") for python in CHOSEN["matrix-pythons"]]
 ALL = ("-m", "slow or not slow")
+# Has glibc's malloc keep its memory, as those do that engines advise for the CPU.
+KEEPING = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000", "MALLOC_TOP_PAD_": "1000000000"}
 nox.options.sessions = ["lint", "typing", *(f"tests({torch})" for torch in CHOSEN["default-torches"])]
 
 
@@ -52,6 +54,17 @@ def matrix(session: nox.Session) -> None:
     """All tests on every torch, and on the oldest and newest Python."""
     for row in ROWS:
         session.notify(f"tests({row.id})", session.posargs or ALL)
+
+
+@nox.session
+@nox.parametrize("torch", [nox.param(torch, id=torch) for torch in CHOSEN["default-torches"]])
+def proof(session: nox.Session, torch: str) -> None:
+    """What takes long, on one torch: hundreds of changes of torch's private API, 2,000 histories, all slow tests."""
+    install(session, torch, "test")
+    environment = {"COMPAT_TEST_TORCH": torch, "COMPAT_TEST_EXAMPLES": "2000"}
+    session.run("python", "-W", "ignore", "tests/mutants.py")
+    session.run("pytest", "-m", "slow", env=environment)
+    session.run("pytest", "tests/test_any_history.py", env=environment)
 
 
 @nox.session
@@ -97,9 +110,11 @@ def support(session: nox.Session, torch: str) -> None:
 @nox.session
 @nox.parametrize("torch", [nox.param(torch, id=torch) for torch in (DEMO, "2.12.1", NEWEST)])
 def bench(session: nox.Session, torch: str) -> None:
-    """The benchmarks on one torch, then the chart over all of them. Wants a quiet machine."""
+    """The benchmarks on one torch, then the charts over all of them. Wants a quiet machine."""
     install(session, torch, "bench")
     session.run("python", "benchmarks/lazy_graph_module.py", *session.posargs)
+    session.run("python", "-W", "ignore", "benchmarks/realize_on_reuse.py")
+    session.run("python", "-W", "ignore", "benchmarks/realize_on_reuse.py", env=KEEPING)
     session.run("python", "benchmarks/report.py")
 
 
