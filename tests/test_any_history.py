@@ -134,7 +134,10 @@ class History(RuleBasedStateMachine):
 
     def reach(self, copy: str) -> FunctionType:
         """The split_module that a wish of this copy reaches: the last one that stood there with nothing over it, and
-        with nothing in the other places that hides what torch's function is."""
+        with nothing in the other places that hides what torch's function is. (A native torch needs none: any will do.)
+        """
+        if not BACKPORT:
+            return self.spaces[split_module_file]["split_module"]
         group = copy.partition("_")[0]
         bare = all(vars(OVER[name])[name] not in self.base for name in ("split_module", "_get_graph_module_cls"))
         if bare and lazy._make_graph_module not in self.rude:
