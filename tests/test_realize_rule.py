@@ -22,6 +22,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 import compat
+from compat.shims import realize_on_reuse as shim
 from compat.shims.realize_on_reuse import bytes_spared
 from compat.tools import chain, lowering
 
@@ -146,6 +147,56 @@ def test_decisions_on_random_ir_are_the_plain_formulas(program: Any, numerics: s
     for one in found:
         if one.expected is not None and (numerics == "traffic" or not one.rounds):
             assert one.stored == one.expected, (one.data, one.users, one.spared)
+
+
+A, B = torch.ones(6, 4), torch.ones(6, 4)
+AT = torch.tensor([[3, 1, 0, 2]] * 6)
+BODIES: dict[str, tuple[Callable[..., Any], list[torch.Tensor]]] = {
+    "a sum": (lambda a, b: a + b, [A, B]),
+    "one of the same thing twice, and turned": (lambda a, b: a + a + b.flip(0) + b, [A, B]),
+    "of all of a row": (lambda a, b: a + b[0], [A, B]),
+    "padded": (lambda a, b: torch.nn.functional.pad(a * b, (1, 1)), [A, B]),
+    "cut in halves": (lambda a, b: torch.cat([a, b], 1) + 1, [A, B]),
+    "gathered": (lambda a, at: a.gather(1, at) + a, [A, AT]),
+    "from no memory": (lambda a: torch.full_like(a, 2) + 1, [A]),
+    "one number": (lambda a, b: a + b, [A[0, 0], B[0, 0]]),
+}
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_the_quick_count_is_the_long_one(name: str) -> None:
+    function, values = BODIES[name]
+    quick: list[Any] = []
+    own = BOX.should_realize_on_reuse
+
+    def watched(box: Any, users: int, **later: Any) -> bool:
+        if isinstance(box.data, ir.Pointwise):
+            counted = shim._counted_at_once(box.data, vars(ir))
+            if counted is not None:
+                assert counted == shim._counted(box.data, vars(ir))
+            quick.append(counted)
+        return bool(own(box, users, **later))
+
+    def reused(*given: Any) -> Any:
+        made = function(*given)
+        return made.sum(), made.abs().amax(), made.clone()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BOX, "should_realize_on_reuse", watched)
+        lowering.lower(reused, values)
+    assert quick
+    # What only `get_reads` knows is left to it.
+    assert (quick[-1] is None) == (name in {"gathered", "from no memory"})
+
+
+@pytest.mark.parametrize(
+    "read", [("bucketize", None, ("bounds", 4, 0, 1), None, torch.int64, False), ("load_seed", "seeds", 0)]
+)
+def test_what_is_searched_or_drawn_by_lot_is_left_to_the_long_count(read: tuple[Any, ...]) -> None:
+    # Called by hand: the C++ backend has no pointwise body with one of them.
+    loads = shim._loads_class()()
+    getattr(loads, read[0])(*read[1:])
+    assert loads.others
 
 
 # --- What is stored ---------------------------------------------------------------------------------------------------

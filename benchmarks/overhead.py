@@ -1,0 +1,104 @@
+"""What it costs to have compat there, on the installed torch, written as JSON: the import beside that of torch, the
+install of all fixes, what they add to a compile, and how long a scan takes.
+
+The first two are taken in fresh processes. The compile is one of 20 layers that finds its C++ compiled and nothing else
+cached: with the seconds of the C++ compiler in it, any share would look small.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from results import save
+from torch._functorch._aot_autograd.autograd_cache import AOTAutogradCache
+from torch._inductor import config
+from torch._inductor.codecache import FxGraphCache
+from torch._inductor.utils import fresh_cache
+
+import compat
+from compat.tools import chain
+
+_START = """
+import json, resource, sys, time
+start = time.perf_counter(); import torch; torch_ = time.perf_counter()
+before = set(sys.modules)
+imported = time.perf_counter(); import compat; done = time.perf_counter()
+modules = len(set(sys.modules) - before)
+compat.install(); installed = time.perf_counter()
+heavy = sum(name in sys.modules for name in ("torch._inductor", "torch._dynamo"))
+found = {"torch_ms": torch_ - start, "compat_ms": done - imported, "install_ms": installed - done}
+print(json.dumps({name: seconds * 1e3 for name, seconds in found.items()} | {"modules": modules, "heavy": heavy}))
+"""
+
+_SCAN = """
+import json, resource, sys, time
+start = time.perf_counter()
+from compat.__main__ import main
+status = main(["scan", sys.argv[1]])
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print(json.dumps({"s": time.perf_counter() - start, "MB": peak, "status": status}))
+"""
+
+
+def processes(code: str, *arguments: str, times: int) -> dict[str, float]:
+    """Medians of what a fresh process prints as its last line."""
+    runs = []
+    for _ in range(times):
+        done = subprocess.run([sys.executable, "-W", "ignore", "-c", code, *arguments], capture_output=True, check=True)
+        runs.append(json.loads(done.stdout.splitlines()[-1]))
+    return {name: round(statistics.median(run[name] for run in runs), 2) for name in runs[0]}
+
+
+def compiles(rounds: int, layers: int = 20) -> dict[str, Any]:
+    given, seconds = chain.inputs(layers, 64, torch.float32), {"torch alone": [], "all fixes": []}
+    with fresh_cache(), config.patch({"cpp_cache_precompile_headers": False, "cpp.vec_isa_ok": True}):
+        for _ in range(rounds + 1):
+            for way, taken in seconds.items():
+                if way == "all fixes":
+                    compat.install()
+                taken.append(_compile(given))
+                if way == "all fixes":
+                    compat.uninstall()
+    pairs = [fixed / alone for alone, fixed in zip(*(taken[1:] for taken in seconds.values()))]
+    return {
+        "median_s": {way: round(statistics.median(taken[1:]), 3) for way, taken in seconds.items()},
+        "all_fixes_over_torch_alone": round(statistics.median(pairs), 4),
+        "rounds": rounds,
+    }
+
+
+def _compile(given: list[torch.Tensor]) -> float:
+    torch._dynamo.reset()
+    FxGraphCache.clear()
+    AOTAutogradCache.clear()
+    start = time.perf_counter()
+    torch.compile(chain.make(), fullgraph=True, dynamic=False)(*given)
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--rounds", type=int, default=25)
+    options.add_argument("--processes", type=int, default=9)
+    options.add_argument("--wheel", default=str(Path(torch.__file__).parents[1]), help="what is scanned")
+    given = options.parse_args()
+    torch.set_grad_enabled(False)
+    warnings.simplefilter("ignore")
+    measured: dict[str, Any] = {"start": processes(_START, times=given.processes)}
+    measured["active"] = [shim.name for shim in compat.status() if shim.kind == "fix" and shim.mode == "backport"]
+    measured["compile"] = compiles(given.rounds)
+    measured["scan"] = processes(_SCAN, given.wheel, times=given.processes)
+    save("overhead", measured)
+
+
+if __name__ == "__main__":
+    main()
