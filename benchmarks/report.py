@@ -1,8 +1,10 @@
-"""Draws what the benchmarks found, and prints it as a table. Needs matplotlib, not torch."""
+"""Makes one page of what the benchmarks found, docs/benchmarks.md, with charts, and one JSON file of all results but
+the single rounds. Needs matplotlib, not torch."""
 
 from __future__ import annotations
 
 import json
+import statistics
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ mpl.rcParams["svg.hashsalt"] = "compat"  # the same results draw the same file
 import matplotlib.pyplot as plt  # noqa: E402
 
 FOLDER = Path(__file__).parent / "results"
+PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 WAYS = {
     "plain": "plain split_module",
     "context alone": "the engines' way: torch's context alone",
@@ -22,10 +25,50 @@ WAYS = {
 }
 
 
+TEXT = """# What the benchmarks measured
+
+Written by `nox -s bench`, of the results in `benchmarks/results/` ({machines}). Ratios are medians of pairs from
+interleaved runs in one process. All of it as one file, but for the single rounds: `benchmarks/results/all.json`.
+
+## Splitting a graph
+
+![Milliseconds of one split by torch version](../benchmarks/results/lazy_graph_module.svg)
+
+{splits}
+
+## Residual chains
+
+![Loads and run time of a residual chain against its depth](../benchmarks/results/realize_on_reuse.svg)
+
+How much faster a chain runs than with torch as it is, 4096 columns, branches given. A malloc that keeps its memory is
+glibc's with `MALLOC_MMAP_MAX_=0` and a large `MALLOC_TRIM_THRESHOLD_`; jemalloc and tcmalloc do so by themselves.
+
+{chains}
+
+Loads, counted from Inductor's scheduler (torch {first}):
+
+{loads}
+
+Share of a 20-layer compile that goes into deciding what to store:
+
+{deciding}
+
+Bytes moved over the best of all choices what to store, tried one by one (torch {first}):
+
+{bytes}
+
+## What it costs to have it there
+
+![Milliseconds at start, microseconds of a context, seconds of a scan](../benchmarks/results/overhead.svg)
+
+{overhead}
+"""
+
+
 def load(name: str) -> list[dict[str, Any]]:
     """The results of one benchmark, by torch."""
     found = [json.loads(path.read_text()) for path in FOLDER.glob(f"{name}-*.json")]
-    return sorted(found, key=lambda result: [int(n) for n in result["torch"].split("+")[0].split(".")])
+    return sorted(found, key=lambda result: [int(n) for n in release(result).split(".")])
 
 
 def chart(found: list[dict[str, Any]]) -> None:
@@ -35,7 +78,7 @@ def chart(found: list[dict[str, Any]]) -> None:
         at = [x + (i - (len(WAYS) - 1) / 2) * width for x in range(len(found))]
         bars = axes.bar(at, [result["split"]["median_ms"][way] for result in found], width, label=label)
         axes.bar_label(bars, fmt="%.0f", fontsize=7)
-    axes.set_xticks(range(len(found)), [f"torch {r['torch'].split('+')[0]}\n{r['mode']}" for r in found])
+    axes.set_xticks(range(len(found)), [f"torch {release(r)}\n{r['mode']}" for r in found])
     axes.set_ylabel("ms")
     first = found[0]["split"]
     axes.set_title(f"split_module: {first['nodes']} nodes into {first['partitions']} partitions (median)", fontsize=10)
@@ -46,6 +89,7 @@ def chart(found: list[dict[str, Any]]) -> None:
 
 # What is drawn of `realize_on_reuse`: a float32 chain of each depth, 256 rows.
 CHAIN = {"stock": "torch as it is", "compat": "compat.realize_on_reuse()"}
+CHAIN_WAYS = {"stock": "torch as it is", "compat": "`exact`", "compat, traffic": "`traffic`"}
 
 
 def chain_chart(result: dict[str, Any]) -> None:
@@ -70,12 +114,12 @@ def chain_chart(result: dict[str, Any]) -> None:
 def chain_table(found: list[dict[str, Any]], kept: list[dict[str, Any]]) -> str:
     """How much faster a chain runs than torch alone has it, by malloc and numerics."""
     columns = [
-        (f"torch {result['torch'].partition('+')[0]}, {malloc}, `{numerics}`", result, way)
+        (f"torch {release(result)}, {malloc}, `{numerics}`", result, way)
         for results, malloc in ((found, "malloc of glibc"), (kept, "malloc that keeps its memory"))
         for result in results
         for way, numerics in (("compat", "exact"), ("compat, traffic", "traffic"))
     ]
-    lines = [["", *(name for name, _, _ in columns)], ["---"] * (len(columns) + 1)]
+    lines = [["", *(name for name, _, _ in columns)]]
     for row in found[0]["run time"]:
         key = [row[part] for part in ("kind", "depth", "rows")]
         ratios = [
@@ -87,7 +131,7 @@ def chain_table(found: list[dict[str, Any]], kept: list[dict[str, Any]]) -> str:
         lines.append([f"{key[0]}, {key[1]} layers, {key[2]} rows", *(f"{ratio:.2f}x" for ratio in ratios)])
     means = [f"**{result['geometric mean'][way]:.2f}x**" for _, result, way in columns]
     lines.append(["geometric mean", *means])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return markdown(lines)
 
 
 # What the table says of one result.
@@ -102,24 +146,149 @@ ROWS: dict[str, Callable[[dict[str, Any]], str]] = {
     "the same, `compat`": lambda r: f"{r['first_split']['median_ms']['compat']:.1f} ms",
     "plain / `compat`, first split": lambda r: f"**{r['first_split']['plain_over_compat']:.2f}x**",
     "recompiles in the split": lambda r: str(r["recompiles"]["in_the_split"]),
-    "of {deferred} deferred, after compiling and running all": lambda r: str(
-        r["recompiles"]["after_compiling_and_running"]
-    ),
+    "of 58 deferred, after compiling and running all": lambda r: str(r["recompiles"]["after_compiling_and_running"]),
     "`import compat` after `import torch`": lambda r: f"{r['import']['median_ms']:.1f} ms",
     "entering and leaving, beyond torch's own context": lambda r: f"{r['context']['more_us']:+.1f} µs",
 }
 
 
-def table(found: list[dict[str, Any]]) -> str:
-    lines = [["", *(f"torch {result['torch'].split('+')[0]}" for result in found)], ["---"] * (len(found) + 1)]
-    lines += [[name.format(**found[0]["recompiles"]), *map(row, found)] for name, row in ROWS.items()]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def as_table(found: list[dict[str, Any]], rows: dict[str, Callable[[dict[str, Any]], str]]) -> str:
+    """A column for each torch."""
+    return markdown(
+        [["", *(f"torch {release(result)}" for result in found)]]
+        + [[name, *map(row, found)] for name, row in rows.items()]
+    )
+
+
+def markdown(lines: list[list[str]]) -> str:
+    head, *rest = lines
+    return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *rest))
+
+
+def loads_table(result: dict[str, Any]) -> str:
+    lines = [["", "way", "loads a layer", "most loads of one kernel", "kernels"]]
+    for row in result["loads"]:
+        for way in CHAIN_WAYS:
+            counted = row[way]
+            lines.append(
+                [
+                    f"{row['kind']}, {row['depth']} layers",
+                    CHAIN_WAYS[way],
+                    *(str(counted[name]) for name in lines[0][2:]),
+                ]
+            )
+    return markdown(lines)
+
+
+def deciding_table(found: list[dict[str, Any]]) -> str:
+    ways = {"stock": "torch as it is", "compat": "`exact`", "as vLLM had it": "the rule as vLLM had it"}
+    lines = [
+        [
+            "",
+            *(
+                f"torch {release(result)}, {cached}"
+                for result in found
+                for cached in result["share of compile time"][0]["stock"]
+            ),
+        ]
+    ]
+    for way, label in ways.items():
+        shares = [
+            statistics.median(row[way][cached] for row in result["share of compile time"])
+            for result in found
+            for cached in result["share of compile time"][0]["stock"]
+        ]
+        lines.append([label, *(f"{share:.2%}" for share in shares)])
+    return markdown(lines)
+
+
+def bytes_table(result: dict[str, Any]) -> str:
+    lines = [["", *CHAIN_WAYS.values()]]
+    lines += [
+        [row["graph"], *(f"+{row['over the best'][way] - 1:.1%}" for way in CHAIN_WAYS)] for row in result["bytes"]
+    ]
+    return markdown(lines)
+
+
+def start_chart(found: list[dict[str, Any]], splits: list[dict[str, Any]], engines: list[dict[str, Any]]) -> None:
+    """What is paid for having compat: at the start of a process, at each use, and for a look at another torch."""
+    figure, (left, middle, right) = plt.subplots(
+        1, 3, figsize=(9, 2.8), layout="constrained", gridspec_kw={"width_ratios": [2, 1, 1]}
+    )
+    took = found[0]["start"]
+    starts = {"import torch": took["torch_ms"], "import compat": took["compat_ms"], "install()": took["install_ms"]}
+    starts |= {f"import {name}": row["import_ms"][name] for row in engines for name in row["import_ms"] if name in row}
+    names = sorted(starts, key=lambda name: -starts[name])
+    left.bar_label(left.barh(names, [starts[name] for name in names]), fmt="%.0f", fontsize=8)
+    left.set_xscale("log")
+    left.invert_yaxis()
+    left.set_title(f"at the start, ms (torch {release(found[0])})", fontsize=10)
+    for at, way, label in ((-0.2, "upstream_us", "torch's own"), (0.2, "compat_us", "compat")):
+        places = [x + at for x in range(len(splits))]
+        middle.bar(places, [row["context"][way] for row in splits], 0.4, label=label)
+    middle.set_xticks(range(len(splits)), map(release, splits))
+    middle.set_title("entering a context, µs", fontsize=10)
+    middle.legend(fontsize=8, frameon=False)
+    right.bar_label(right.bar([release(row) for row in found], [row["scan"]["s"] for row in found], 0.5), fmt="%.1f")
+    right.set_title("scan of a torch, s", fontsize=10)
+    for axes in (left, middle, right):
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(FOLDER / "overhead.svg", metadata={"Date": None})
+
+
+def overhead_table(found: list[dict[str, Any]]) -> str:
+    rows: dict[str, Callable[[dict[str, Any]], str]] = {
+        "`import torch`": lambda r: f"{r['start']['torch_ms']:.0f} ms",
+        "`import compat` after it": lambda r: f"{r['start']['compat_ms']:.1f} ms",
+        "`compat.install()` after that: all fixes": lambda r: f"{r['start']['install_ms']:.1f} ms",
+        "modules of Inductor and Dynamo that this imports": lambda r: f"{r['start']['heavy']:.0f}",
+        "fixes that this torch needs": lambda r: str(len(r["active"])),
+        "20-layer `torch.compile` that finds its C++ compiled": lambda r: (
+            f"{r['compile']['median_s']['torch alone']:.2f} s"
+        ),
+        "the same with all fixes, over torch alone": lambda r: f"{r['compile']['all_fixes_over_torch_alone']:.3f}",
+        "of that in compat's own code, by profile": lambda r: f"{r['compile']['share_of_compat_by_profile']:.2%}",
+        "`python -m compat scan` of the installed torch": lambda r: f"{r['scan']['s']:.1f} s, {r['scan']['MB']:.0f} MB",
+    }
+    return as_table(found, rows)
+
+
+def release(result: dict[str, Any]) -> str:
+    return str(result["torch"]).partition("+")[0]
+
+
+def without_rounds(value: Any) -> Any:
+    """The results, but for the seconds of each single round."""
+    if not isinstance(value, dict):
+        return value
+    return {name: without_rounds(inner) for name, inner in value.items() if name != "seconds"}
+
+
+def main() -> None:
+    names = sorted({path.stem.rpartition("-")[0] for path in FOLDER.glob("*-*.json")})
+    everything = {name: {release(result): without_rounds(result) for result in load(name)} for name in names}
+    (FOLDER / "all.json").write_text(json.dumps(everything, indent=1) + "\n")
+    splits, chains, kept, overhead = map(
+        load, ("lazy_graph_module", "realize_on_reuse", "realize_on_reuse_kept", "overhead")
+    )
+    chart(splits)
+    chain_chart(chains[0])
+    start_chart(overhead, splits, load("engine_vllm") + load("engine_sglang"))
+    machines = sorted({result["machine"] for result in splits + chains + kept + overhead})
+    PAGE.write_text(
+        TEXT.format(
+            machines="; ".join(machines),
+            splits=as_table(splits, ROWS),
+            chains=chain_table(chains, kept),
+            loads=loads_table(chains[0]),
+            deciding=deciding_table(chains),
+            bytes=bytes_table(chains[0]),
+            first=release(chains[0]),
+            overhead=overhead_table(overhead),
+        )
+    )
+    print(PAGE.read_text())
 
 
 if __name__ == "__main__":
-    results = load("lazy_graph_module")
-    chart(results)
-    print(table(results))
-    if chains := load("realize_on_reuse"):
-        chain_chart(chains[0])
-        print(chain_table(chains, load("realize_on_reuse_kept")))
+    main()
