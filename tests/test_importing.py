@@ -232,3 +232,34 @@ def test_a_name_that_cannot_be_imported(watch):
         importlib.import_module("nobody_has_this")
     assert importlib.util.find_spec("nobody_has_this") is None
     assert calls == []
+
+
+class Slotted:
+    """A loader that takes no attributes, as one that is built in."""
+
+    __slots__ = ()
+
+    def create_module(self, spec):
+        return None
+
+    def exec_module(self, module):
+        module.value = 1
+
+
+@pytest.mark.parametrize("loader", [Slotted(), object()])
+def test_a_loader_that_cannot_be_watched_is_left_as_it_is(loader, watch):
+    class Finder:
+        @staticmethod
+        def find_spec(name, path=None, target=None):
+            return importlib.machinery.ModuleSpec(name, loader) if name == "watched_in_vain" else None
+
+    calls = watch("watched_in_vain")
+    sys.meta_path.append(Finder)
+    try:
+        assert importlib.util.find_spec("watched_in_vain").loader is loader
+        if isinstance(loader, Slotted):
+            assert importlib.import_module("watched_in_vain").value == 1
+            del sys.modules["watched_in_vain"]
+    finally:
+        sys.meta_path.remove(Finder)
+    assert calls == []

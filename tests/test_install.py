@@ -14,7 +14,10 @@ from conftest import ASK, RELEASE, made, same, split_kinds, state, status_of
 
 import compat
 from compat.install import installed
-from compat.shims import all_shims
+from compat.patch import shared
+from compat.requirements import Behaves
+from compat.selection import preview
+from compat.shims import all_shims, named
 
 NAME = "lazy_graph_module"
 
@@ -109,6 +112,11 @@ def test_all_or_none_go_in():
     unavailable = "backport" if RELEASE >= (2, 12) else "native"
     with pytest.raises(compat.UnsupportedError):
         compat.install(NAME, mode=unavailable)
+    if RELEASE >= (2, 11):  # the first can be had, the second cannot
+        first = "realize_on_reuse" if RELEASE >= (2, 12) else "fx_cache_pickle"
+        with pytest.raises(compat.UnsupportedError, match=NAME):
+            compat.install(first, NAME, mode=unavailable)
+        assert status_of(first).active is False
     with pytest.raises(ValueError, match=r"there is no shim 'nobody'; there are .*lazy_graph_module"):
         compat.install(NAME, "nobody")
     with pytest.raises(ValueError, match="there is no shim 'nobody'"):
@@ -227,3 +235,32 @@ with compat.lazy_graph_module(mode={ask!r}):
 def test_uninstalled_before_torch_is_imported_nothing_happens_with_the_import(python):
     got = python("-c", UNINSTALLED_BEFORE_TORCH.format(ask=ASK))
     assert got.returncode == 0, got.stderr
+
+
+def test_what_is_taken_back_while_torch_is_being_imported_does_not_go_in():
+    compat.install(NAME, mode=ASK)
+    (entry,) = shared("installed/1", dict)[NAME]
+    compat.uninstall(NAME)
+    entry._confirm()  # in the thread that imports torch
+    assert not status_of(NAME).active
+
+
+def test_what_turns_out_not_to_fit_when_torch_is_there_is_nothing_and_says_why(monkeypatch):
+    # By its source it did; and an import is no place to raise.
+    def refuse(shim, mode):
+        raise compat.UnsupportedError("it has moved")
+
+    monkeypatch.setattr(sys.modules[installed.__module__], "select", refuse)
+    compat.install(NAME, mode=ASK)
+    assert (status_of(NAME).mode, status_of(NAME).reason) == ("noop", "it has moved")
+    assert not status_of(NAME).active
+    compat.uninstall(NAME)
+
+
+def test_what_source_cannot_tell_is_asked_of_torch_where_a_mode_is_asked_for_by_name():
+    (shim,) = named([NAME])
+    rests_on = "torch.utils.bundled_inputs"  # nobody has imported it
+    assert rests_on not in sys.modules
+    behaves = Behaves(f"{rests_on}:augment_model_with_bundled_inputs", "is one", lambda _: None)
+    asked = shim._replace(backport=(behaves,), native=())
+    assert preview(asked, "backport").evidence[-1].holds

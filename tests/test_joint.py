@@ -227,3 +227,17 @@ def test_the_registry_is_one_for_all_copies() -> None:
     registry = vars(sys.modules["_torch_compat_registry"])
     assert registry["lock/1"] is lock
     assert {"joints/1", "patches/1"} <= set(registry)
+
+
+def test_the_lowest_of_three_leaves_first() -> None:
+    f = make()
+    code = f.__code__
+    patches = {word: (Patch([(f, prefixing(word))]), me()) for word in "abc"}
+    for patch, holder in patches.values():
+        patch.enter(holder)
+    assert f(1) == "c(b(a(1,2)))"
+    for word, left in (("a", "c(b(1,2))"), ("b", "c(1,2)"), ("c", "1,2")):
+        patch, holder = patches[word]
+        patch.leave(holder)
+        assert f(1) == left
+    assert f.__code__ is code

@@ -111,3 +111,8 @@ def test_until_dynamo_is_there_nothing_is_imported_and_nothing_is_said(python: C
     done = python("-c", code)
     assert done.stdout.splitlines() == ["noop True []", "backport True"], done.stderr
     assert RELEASE < (2, 16)  # if this is red: has upstream mended it?
+
+
+def test_a_module_that_is_no_graph_module_is_passed_on(put_in: None) -> None:
+    module = torch.nn.Sequential(torch.nn.ReLU())
+    assert torch.equal(compiled(lambda x: module(x)), torch.ones(2))

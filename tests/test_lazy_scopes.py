@@ -522,3 +522,36 @@ class AnyOrder(RuleBasedStateMachine):
 
 AnyOrder.TestCase.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
 TestAnyOrder = AnyOrder.TestCase
+
+
+def test_a_context_that_has_been_left_is_left_again_without_harm() -> None:
+    context = compat.lazy_graph_module(mode=ASK)
+    context.__enter__()
+    context.__exit__(None, None, None)
+    context.__exit__(None, None, None)
+    assert not status_of().active
+
+
+def test_where_torch_has_lost_a_function_since_it_was_looked_at_nothing_goes_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with compat.lazy_graph_module(mode=ASK):
+        pass
+    here = sys.modules[compat.lazy_graph_module.__module__]
+    monkeypatch.setattr(here, "_patches", {})
+    kept = lazy._get_graph_module_cls
+    monkeypatch.delattr(lazy, "_get_graph_module_cls")
+    with compat.lazy_graph_module(mode=ASK):
+        assert not status_of().active
+    compat.install("lazy_graph_module", mode=ASK)
+    assert not status_of().active
+    compat.uninstall("lazy_graph_module")
+    monkeypatch.setattr(lazy, "_get_graph_module_cls", kept, raising=False)
+
+
+def test_force_recompile_says_what_has_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    with compat.lazy_graph_module(mode=ASK):
+        module = split()
+    monkeypatch.delattr(lazy._LazyGraphModule, "_needs_recompile")
+    with pytest.raises(compat.UnsupportedError, match=r"force_recompile: .*_needs_recompile"):
+        compat.force_recompile(module)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 import threading
+import types
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import FunctionType
@@ -16,6 +17,7 @@ from conftest import ASK, lazy, made, same, split_kinds, split_module_file, stat
 
 import compat
 from compat.patch import Holder, Patch
+from compat.replacing import Replacing
 
 PLACES = [(lazy, "_get_graph_module_cls"), (split_module_file, "split_module")]
 
@@ -156,3 +158,26 @@ def test_two_mocks_and_an_install_in_any_order(order):
     for who in order:
         step(who)
     assert same(before, state())
+
+
+def test_where_torch_has_no_such_function_nothing_goes_in(monkeypatch):
+    # It was one when the mode was selected; somebody has put another thing in its place since.
+    module = types.ModuleType("made_up")
+    exec("def function(x):\n    return x", vars(module))
+    monkeypatch.setitem(sys.modules, "made_up", module)
+    one, two = (
+        Replacing(f"made_up/{n}", {f"made_up:{name}": double}, changes_codegen=False)
+        for n, name in enumerate(("function", "gone"))
+    )
+    undo = one.install("backport")
+    assert module.function(2) == 4
+    undo()
+    assert module.function(2) == 2
+    for replaced in (len, None):
+        monkeypatch.setattr(module, "function", replaced)
+        again = Replacing(f"made_up/{replaced}", {"made_up:function": double}, changes_codegen=False)
+        again.install("backport")()
+        assert not again.active()
+        assert module.function is replaced
+    two.install("backport")()
+    assert not two.active()

@@ -22,11 +22,13 @@ from compat.requirements import (
     Behaves,
     Calls,
     Found,
+    Mentions,
     Parameter,
     Parameters,
     Refers,
     Requirement,
     Symbol,
+    Takes,
     Undecided,
 )
 from compat.shims import all_shims
@@ -339,3 +341,22 @@ def test_reading_text_finds_files_beside_the_folder_that_it_is_given(tmp_path: P
 def test_a_requirement_says_what_it_asks_and_what_is_wrong(requirement, says, objects):
     source = Source(lambda path: "class C: pass\nv = 1\ndef f(a, b=1): return g.x.y(1)")
     assert answer(requirement, source) == (says, objects is None, objects or "it does")
+
+
+@pytest.mark.parametrize(
+    ("requirement", "objection"),
+    [
+        (Takes("torch.fx:Graph", "owning_module"), "it is a class"),
+        (Mentions("torch.fx:Graph", "graph"), "it is a class"),
+        (Refers("torch.fx:Graph", "graph"), "it is a class"),
+        (Calls("torch.fx:Graph", "graph", "lint"), "it is a class"),
+        (
+            Behaves("torch.fx:Graph", "counts to three", lambda graph: str(graph.three)),
+            "trying it out raises AttributeError",
+        ),
+    ],
+)
+def test_what_is_not_as_it_was_is_an_objection_and_no_exception(requirement: Requirement, objection: str) -> None:
+    found = answer(requirement, Live())
+    assert found.holds is False
+    assert objection in found.found

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import sys
+import types
 
 import pytest
 import torch
@@ -258,3 +259,16 @@ def test_without_torch_it_imports_works_and_says_so(python, flags, hide, argumen
         assert [list(shim) for shim in read["shims"]] == [FIELDS] * len(all_shims())
     else:
         assert got.stdout.startswith("torch is not installed\n")
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [("compat.tools.scan", "vendored, without `scan`"), ("numpy", "needs numpy, which is not installed")],
+)
+def test_a_tool_that_cannot_be_had_is_one_sentence_and_exit_status_2(missing, said, monkeypatch, capsys):
+    def import_module(name, package=None):
+        raise ModuleNotFoundError(f"No module named {missing!r}", name=missing)
+
+    monkeypatch.setattr(command_line, "importlib", types.SimpleNamespace(import_module=import_module))
+    assert command_line.main(["scan", "torch.whl"]) == 2
+    assert said in capsys.readouterr().err

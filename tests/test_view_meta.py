@@ -19,6 +19,7 @@ import compat
 from compat.probe import Live, answer
 from compat.requirements import Found, Undecided
 from compat.shims import named
+from compat.shims.view_meta_cache import _tried
 from compat.source import Source
 
 SHIMS = named(["view_meta_cache", "symbolic_view_meta"])
@@ -110,3 +111,15 @@ def test_what_was_saved_without_the_shim_is_not_read_with_it(warm: Warm, tmp_pat
     assert said(False) == "right"
     assert said(True) == "not out of the cache (backport)"
     assert said(True) == "right (backport)"
+
+
+def test_a_torch_whose_views_are_not_what_they_were_is_an_objection() -> None:
+    stored = (True, list(range(1, 101)))
+    answers: list[object] = [None, (True, [1, 2]), stored]
+    kind = {"resize__ViewMeta": lambda given: SimpleNamespace(as_tuple=answers.pop)}
+    torch = SimpleNamespace(_C=SimpleNamespace(_functionalization=SimpleNamespace(**kind)))
+    assert _tried(torch) is None
+    assert _tried(torch) == _tried(torch) == "what comes out is not what went in"
+    assert "AttributeError" in str(_tried(SimpleNamespace()))
+    with pytest.raises(Undecided):
+        _tried(None)
