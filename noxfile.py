@@ -19,6 +19,7 @@ NEEDS_PYTHON = {"2.15.0": (3, 11)}
 
 ROWS = [nox.param(None, torch, id=torch) for torch in CHOSEN["matrix-torches"]]
 ROWS += [nox.param(python, DEMO, id=f"{DEMO}-py{python}") for python in CHOSEN["matrix-pythons"]]
+COVERED = ["2.9.1", *CHOSEN["default-torches"]]  # each has a fix that no other needs
 ALL = ("-m", "slow or not slow")
 # Has glibc's malloc keep its memory, as those do that engines advise for the CPU.
 KEEPING = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000", "MALLOC_TOP_PAD_": "1000000000"}
@@ -65,6 +66,32 @@ def proof(session: nox.Session, torch: str) -> None:
     session.run("python", "-W", "ignore", "tests/mutants.py")
     session.run("pytest", "-m", "slow", env=environment)
     session.run("pytest", "tests/test_any_history.py", env=environment)
+
+
+@nox.session
+@nox.parametrize("torch", [nox.param(torch, id=torch) for torch in COVERED])
+def coverage(session: nox.Session, torch: str) -> None:
+    """Branch coverage of the runtime by the fast tests: 100% of all torches together, after the last of them."""
+    install(session, torch, "coverage")
+    place = os.path.abspath(".nox/coverage")
+    os.makedirs(place, exist_ok=True)
+    environment = {"COMPAT_TEST_TORCH": torch, "COVERAGE_FILE": f"{place}/{torch}", "PYTHONPATH": "."}
+    command = (
+        "coverage",
+        "run",
+        "--data-file",
+        f"{place}/{torch}",
+        "-m",
+        "pytest",
+        "-n",
+        "auto",
+        "--maxprocesses",
+        "4",
+    )
+    session.run(*command, "-m", "not slow", *session.posargs, env=environment)
+    if torch == COVERED[-1]:
+        session.run("coverage", "combine", "--keep", "--data-file", f"{place}/all", place)
+        session.run("coverage", "report", "--data-file", f"{place}/all")
 
 
 @nox.session

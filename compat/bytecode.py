@@ -75,6 +75,6 @@ def call_instead(code: CodeType, replacement: Callable[..., Any], added: Iterabl
     made = next(const for const in module.co_consts if isinstance(const, CodeType))
     consts = tuple(replacement if const == _REPLACEMENT else const for const in made.co_consts)
     same: dict[str, Any] = {"co_name": code.co_name, "co_firstlineno": code.co_firstlineno}
-    if hasattr(code, "co_qualname"):  # from Python 3.11 on
+    if hasattr(code, "co_qualname"):  # from Python 3.11 on  # pragma: no branch (3.10 has a row of its own)
         same["co_qualname"] = code.co_qualname
     return made.replace(co_consts=consts, **same)

@@ -55,7 +55,7 @@ def _lock() -> threading.RLock:
         finally:
             made.release()
 
-    if hasattr(os, "register_at_fork"):
+    if hasattr(os, "register_at_fork"):  # pragma: no branch (Windows has no fork)
         os.register_at_fork(before=made.acquire, after_in_parent=made.release, after_in_child=forked)
     return made
 

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
+from conftest import same_on_every_torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from packaging import version as packaging_version
@@ -194,6 +195,7 @@ FORMS_OF_TORCH = (".dev", ".dev20260101", "a0", "a0+git1", "rc1", "rc2", "", "+c
 WORLD = [f"2.{minor}.{micro}{form}" for minor in range(7, 18) for micro in range(2) for form in FORMS_OF_TORCH]
 
 
+@same_on_every_torch
 @settings(deadline=None, max_examples=150)
 @given(GATES, st.sampled_from([">=2.9,<2.12", ">=2.12", "==2.14.0", "==2.11.*", ">=2.10.0.dev0,!=2.12.0", "<2.13"]))
 def test_an_outcome_is_the_one_that_python_gives_on_every_torch_of_the_range(tmp_path_factory, text, spec):

@@ -387,10 +387,10 @@ def test_a_torch_that_has_the_rule_is_native_and_is_left_alone(monkeypatch: pyte
         compat.realize_on_reuse(mode="backport")
 
 
-SLOWLY = [pytest.param(word, marks=pytest.mark.slow) for word in ("async+subprocess", "SERIALIZE")]
+SLOWLY = [pytest.param(word, marks=pytest.mark.slow) for word in ("", "async+subprocess", "SERIALIZE")]
 
 
-@pytest.mark.parametrize("word", ["SUBPROCESS", "", *SLOWLY])
+@pytest.mark.parametrize("word", ["SUBPROCESS", *SLOWLY])
 def test_status_says_when_inductor_compiles_where_it_is_not_in_force(python: Callable[..., Any], word: str) -> None:
     code = f"""
 import compat

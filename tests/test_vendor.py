@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import same_on_every_torch
 
 import compat
 from compat.__main__ import main
@@ -285,6 +286,7 @@ def test_an_exception_at_any_step_leaves_the_old_copy_or_the_new_one(
     assert os.listdir(copy.parent) == ["compat"]
 
 
+@same_on_every_torch
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 @pytest.mark.parametrize("in_one_step", [True, False])
