@@ -142,6 +142,7 @@ def bench(session: nox.Session, torch: str) -> None:
     session.run("python", "benchmarks/lazy_graph_module.py", *session.posargs)
     session.run("python", "-W", "ignore", "benchmarks/realize_on_reuse.py")
     session.run("python", "-W", "ignore", "benchmarks/realize_on_reuse.py", env=KEEPING)
+    session.run("python", "-W", "ignore", "benchmarks/overhead.py")
     session.run("python", "benchmarks/report.py")
 
 

@@ -27,8 +27,8 @@ WAYS = {
 
 TEXT = """# What the benchmarks measured
 
-Written by `nox -s bench`, of the results in `benchmarks/results/` ({machines}). Ratios are medians of pairs from
-interleaved runs in one process. All of it as one file, but for the single rounds: `benchmarks/results/all.json`.
+Written by `nox -s bench`, of the results in `benchmarks/results/`, from {machines}. Ratios are medians
+of pairs from interleaved runs in one process. All in one file, but for the single rounds: `benchmarks/results/all.json`.
 
 ## Splitting a graph
 
@@ -41,7 +41,7 @@ interleaved runs in one process. All of it as one file, but for the single round
 ![Loads and run time of a residual chain against its depth](../benchmarks/results/realize_on_reuse.svg)
 
 How much faster a chain runs than with torch as it is, 4096 columns, branches given. A malloc that keeps its memory is
-glibc's with `MALLOC_MMAP_MAX_=0` and a large `MALLOC_TRIM_THRESHOLD_`; jemalloc and tcmalloc do so by themselves.
+glibc's with `MALLOC_MMAP_MAX_=0` and a large `MALLOC_TRIM_THRESHOLD_`.
 
 {chains}
 
