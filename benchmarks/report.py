@@ -28,7 +28,7 @@ WAYS = {
 TEXT = """# What the benchmarks measured
 
 Written by `nox -s bench`, of the results in `benchmarks/results/`, from {machines}. Ratios are medians
-of pairs from interleaved runs in one process. All in one file, but for the single rounds: `benchmarks/results/all.json`.
+of pairs from interleaved runs in one process. All in one file, without single rounds: `benchmarks/results/all.json`.
 
 ## Splitting a graph
 
