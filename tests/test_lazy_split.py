@@ -8,9 +8,6 @@ import contextlib
 import functools
 import inspect
 import json
-import pathlib
-import subprocess
-import sys
 import traceback
 
 import pytest
@@ -215,11 +212,9 @@ ROUTE_NAMES = [line.split('"')[1] for line in ROUTES.partition("routes = {")[2].
 
 
 @pytest.fixture(scope="module")
-def deferred_by_route() -> dict:
+def deferred_by_route(python) -> dict:
     """In a process of its own: only there has compat not been imported yet when split_module is."""
-    root = pathlib.Path(compat.__file__).parents[1]
-    command = [sys.executable, "-c", ROUTES, MODE]
-    ran = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    ran = python("-c", ROUTES, MODE)
     assert ran.returncode == 0, ran.stderr
     return json.loads(ran.stdout)
 
