@@ -75,23 +75,13 @@ def coverage(session: nox.Session, torch: str) -> None:
     install(session, torch, "coverage")
     place = os.path.abspath(".nox/coverage")
     os.makedirs(place, exist_ok=True)
-    environment = {"COMPAT_TEST_TORCH": torch, "COVERAGE_FILE": f"{place}/{torch}", "PYTHONPATH": "."}
-    command = (
-        "coverage",
-        "run",
-        "--data-file",
-        f"{place}/{torch}",
-        "-m",
-        "pytest",
-        "-n",
-        "auto",
-        "--maxprocesses",
-        "4",
-    )
-    session.run(*command, "-m", "not slow", *session.posargs, env=environment)
+    data = ("--data-file", f"{place}/all.{torch}")
+    tests = ("-m", "pytest", "-n", "auto", "--maxprocesses", "4", "-m", "not slow", *session.posargs)
+    environment = {"COMPAT_TEST_TORCH": torch, "COVERAGE_FILE": data[1], "PYTHONPATH": "."}
+    session.run("coverage", "run", *data, *tests, env=environment)
     if torch == COVERED[-1]:
-        session.run("coverage", "combine", "--keep", "--data-file", f"{place}/all", place)
-        session.run("coverage", "report", "--data-file", f"{place}/all")
+        session.run("coverage", "combine", "--keep", "--quiet", "--data-file", f"{place}/all", place)
+        session.run("coverage", "report", "--data-file", f"{place}/all", "--include", "compat/*")
 
 
 @nox.session
