@@ -139,7 +139,7 @@ def bench(session: nox.Session, torch: str) -> None:
 def engine(session: nox.Session, name: str, version: str) -> None:
     """A real engine with its own pin of torch, and compat vendored into it. Some 9 GB."""
     session.install("--prerelease=allow" if session.venv_backend == "uv" else "--pre", f"{name}=={version}")
-    session.install("--no-deps", ".")
+    session.install("--force-reinstall", "--no-deps", ".")
     session.run("python", "-W", "ignore", f"benchmarks/engines_{name}.py", *session.posargs)
 
 
