@@ -42,7 +42,7 @@ class Engine(NamedTuple):
 
 
 def measure(engine: Engine, extra: Callable[[Path], dict[str, Any]] = lambda copy: {}) -> None:
-    """Vendors, compares, prints and saves, with what `extra` adds. Says where a bar is missed: the machine may be busy."""
+    """Vendors, compares, prints and saves, with what `extra` adds. A bar that is missed is told: machines are busy."""
     site = Path(importlib.util.find_spec(engine.name).origin).parents[1]
     vendor.run(str(site / engine.name / "_vendor"), "compat", force=False, check=False)
     compileall.compile_dir(site / engine.name / "_vendor", quiet=1)  # as pip does with an engine that it installs
