@@ -74,14 +74,15 @@ def coverage(session: nox.Session, torch: str) -> None:
     """Branch coverage of the runtime by the fast tests: 100% of all torches together, after the last of them."""
     install(session, torch, "coverage")
     place = os.path.abspath(".nox/coverage")
-    os.makedirs(place, exist_ok=True)
-    data = ("--data-file", f"{place}/all.{torch}")
+    os.makedirs(f"{place}/{torch}", exist_ok=True)
+    data = ("--data-file", f"{place}/{torch}/found")
     tests = ("-m", "pytest", "-n", "auto", "--maxprocesses", "4", "-m", "not slow", *session.posargs)
     environment = {"COMPAT_TEST_TORCH": torch, "COVERAGE_FILE": data[1], "PYTHONPATH": "."}
     session.run("coverage", "run", *data, *tests, env=environment)
     if torch == COVERED[-1]:
-        session.run("coverage", "combine", "--keep", "--quiet", "--data-file", f"{place}/all", place)
-        session.run("coverage", "report", "--data-file", f"{place}/all", "--include", "compat/*")
+        folders = [f"{place}/{name}" for name in COVERED]
+        session.run("coverage", "combine", "--keep", "--quiet", "--data-file", f"{place}/found", *folders)
+        session.run("coverage", "report", "--data-file", f"{place}/found", "--include", "compat/*")
 
 
 @nox.session

@@ -247,7 +247,6 @@ def overhead_table(found: list[dict[str, Any]]) -> str:
             f"{r['compile']['median_s']['torch alone']:.2f} s"
         ),
         "the same with all fixes, over torch alone": lambda r: f"{r['compile']['all_fixes_over_torch_alone']:.3f}",
-        "of that in compat's own code, by profile": lambda r: f"{r['compile']['share_of_compat_by_profile']:.2%}",
         "`python -m compat scan` of the installed torch": lambda r: f"{r['scan']['s']:.1f} s, {r['scan']['MB']:.0f} MB",
     }
     return as_table(found, rows)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from conftest import RELEASE, ROOT
 from test_reproducers import FIRST, FIXED
 
 import compat
-from compat.shims import all_shims
+from compat.shims import all_shims, autotune_raw_stream
 
 FIXES = [shim.name for shim in all_shims() if shim.kind == "fix"]
 ALWAYS = {"lazy_graph_break", "pattern_matcher_dtypes"}  # no torch to date has got right
@@ -63,3 +66,15 @@ def test_each_can_be_turned_off_by_its_own_word(monkeypatch: Any) -> None:
         assert not any(row.active for row in compat.status())
     finally:
         compat.uninstall()
+
+
+@pytest.mark.parametrize("gpu", [True, False])
+def test_the_stream_is_imported_where_the_build_has_it(gpu: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    wrapper = SimpleNamespace(kernel_autotune_defs=SimpleNamespace(writeline=written.append))
+    layer: Any = SimpleNamespace(below=SimpleNamespace(call=lambda given: given))
+    build = SimpleNamespace(**{"_cuda_getCurrentRawStream": print} if gpu else {})
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "torch._C", build)
+        assert autotune_raw_stream._importing(layer)(wrapper) is wrapper
+    assert written == ["from torch._C import _cuda_getCurrentRawStream as get_raw_stream"] * gpu
