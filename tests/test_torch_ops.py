@@ -30,7 +30,8 @@ def batch(number: int) -> list[Any]:
 
     found = []
     for op in sorted(op_db, key=lambda op: op.full_name)[number::BATCHES]:
-        if torch.float32 in op.supported_dtypes("cpu"):
+        # What is in memory that nobody has written is nobody's result.
+        if torch.float32 in op.supported_dtypes("cpu") and "empty" not in op.full_name:
             sample = next(iter(op.sample_inputs("cpu", torch.float32)), None)
             if sample and isinstance(sample.input, torch.Tensor):
                 found.append((op, sample))
