@@ -21,22 +21,22 @@ ROWS = [nox.param(None, torch, id=torch) for torch in CHOSEN["matrix-torches"]]
 ROWS += [nox.param(python, DEMO, id=f"{DEMO}-py{python}") for python in CHOSEN["matrix-pythons"]]
 COVERED = ["2.9.1", *CHOSEN["default-torches"]]  # each has a fix that no other needs
 ALL = ("-m", "slow or not slow")
-# Has glibc's malloc keep its memory, as those do that engines advise for the CPU.
+# As many at once as there are processors, but no more copies of torch than a small machine has memory for.
+FAST = ("-n", "auto", "--maxprocesses", "4", "-m", "not slow")
+# Has glibc's malloc keep its memory.
 KEEPING = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000", "MALLOC_TOP_PAD_": "1000000000"}
 nox.options.sessions = ["lint", "typing", *(f"tests({torch})" for torch in CHOSEN["default-torches"])]
 
 
-def install(session: nox.Session, torch: str | None, extra: str) -> None:
-    """compat as a user installs it, not as it lies here, with one torch and what one extra names."""
-    wanted = PROJECT["project"]["dependencies"] + PROJECT["project"]["optional-dependencies"][extra]
-    session.install(*wanted, *([f"torch=={torch}"] if torch else []))
+def install(session: nox.Session, torch: str | None, *extras: str) -> None:
+    """compat as a user installs it, not as it lies here, with one torch and what the extras name."""
+    wanted = [name for extra in extras for name in PROJECT["project"]["optional-dependencies"][extra]]
+    session.install(*PROJECT["project"]["dependencies"], *wanted, *([f"torch=={torch}"] if torch else []))
     session.install("--force-reinstall", "--no-deps", ".")
 
 
 def pytest(session: nox.Session, **environment: str) -> None:
-    # As many at once as there are processors, but no more copies of torch than a small machine has memory for.
-    at_once = ("-n", "auto", "--maxprocesses", "4")
-    session.run("pytest", *at_once, "-m", "not slow", *session.posargs, env=environment)
+    session.run("pytest", *FAST, *session.posargs, env=environment)
 
 
 @nox.session
@@ -72,13 +72,12 @@ def proof(session: nox.Session, torch: str) -> None:
 @nox.parametrize("torch", [nox.param(torch, id=torch) for torch in COVERED])
 def coverage(session: nox.Session, torch: str) -> None:
     """Branch coverage of the runtime by the fast tests: 100% of all torches together, after the last of them."""
-    install(session, torch, "coverage")
+    install(session, torch, "test", "coverage")
     place = os.path.abspath(".nox/coverage")
     os.makedirs(f"{place}/{torch}", exist_ok=True)
     data = ("--data-file", f"{place}/{torch}/found")
-    tests = ("-m", "pytest", "-n", "auto", "--maxprocesses", "4", "-m", "not slow", *session.posargs)
     environment = {"COMPAT_TEST_TORCH": torch, "COVERAGE_FILE": data[1], "PYTHONPATH": "."}
-    session.run("coverage", "run", *data, *tests, env=environment)
+    session.run("coverage", "run", *data, "-m", "pytest", *FAST, *session.posargs, env=environment)
     if torch == COVERED[-1]:
         folders = [f"{place}/{name}" for name in COVERED]
         session.run("coverage", "combine", "--keep", "--quiet", "--data-file", f"{place}/found", *folders)

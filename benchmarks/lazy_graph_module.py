@@ -2,7 +2,7 @@
 
 One run compares, interleaved and with medians: the plain split, the engines' way (torch's own context around it), ours,
 and the limit (the same split with the construction of GraphModules stubbed out). Then what it takes in fresh processes:
-the first split, everything counted, and the import. Then entering and leaving the context, beside torch's own.
+the first split, everything counted. Then entering and leaving the context, beside torch's own.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ import argparse
 import contextlib
 import importlib
 import statistics
-import subprocess
-import sys
 import timeit
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -97,24 +95,6 @@ def first_splits(layers: int, processes: int) -> dict[str, Any]:
     }
 
 
-def import_cost(processes: int) -> dict[str, Any]:
-    code = (
-        "import sys, time, torch; before = set(sys.modules); start = time.perf_counter(); import compat; "
-        "print(time.perf_counter() - start, len(set(sys.modules) - before),"
-        " sum(name in sys.modules for name in ('torch._inductor', 'torch._dynamo')))"
-    )
-    runs = [
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-        for _ in range(processes)
-    ]
-    milliseconds = [float(run[0]) * 1e3 for run in runs]
-    return {
-        "median_ms": round(statistics.median(milliseconds), 2),
-        "modules": int(runs[0][1]),
-        "heavy_modules": int(runs[0][2]),
-    }
-
-
 def context_cost(rounds: int) -> dict[str, float]:
     """Microseconds to make, enter and leave each context."""
 
@@ -145,7 +125,6 @@ def main() -> None:
     mode = next(row.mode for row in compat.status() if row.name == "lazy_graph_module")
     measured = {"mode": mode, "split": split_times(options.layers, options.rounds)}
     measured["first_split"] = first_splits(options.layers, options.processes)
-    measured["import"] = import_cost(options.processes)
     measured["context"] = context_cost(15)
     measured["recompiles"] = recompiles(options.layers)
     save("lazy_graph_module", measured)

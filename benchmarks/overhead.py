@@ -112,14 +112,14 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--rounds", type=int, default=25)
     options.add_argument("--processes", type=int, default=9)
-    options.add_argument("--wheel", default=str(Path(torch.__file__).parents[1]), help="what is scanned")
+    options.add_argument("--scanned", default=str(Path(torch.__file__).parents[1]), help="a torch: its folder, a wheel")
     given = options.parse_args()
     torch.set_grad_enabled(False)
     warnings.simplefilter("ignore")
     measured: dict[str, Any] = {"start": processes(_START, times=given.processes)}
     measured["active"] = [shim.name for shim in compat.status() if shim.kind == "fix" and shim.mode == "backport"]
     measured["compile"] = compiles(given.rounds)
-    measured["scan"] = processes(_SCAN, given.wheel, times=given.processes)
+    measured["scan"] = processes(_SCAN, given.scanned, times=given.processes)
     save("overhead", measured)
 
 

@@ -34,8 +34,8 @@ from compat.tools import chain, lowering
 
 BOX = ir.StorageBox
 DEPTHS = (8, 24, 80)
-# Whether malloc keeps what is given back to it, as those do that engines advise for the CPU. glibc's, left alone, gives
-# large buffers back to the kernel, and clears each page that it takes anew.
+# Whether malloc keeps what is given back to it. glibc's, left alone, gives large buffers back to the kernel, and each
+# page that it takes anew is cleared.
 KEPT = os.environ.get("MALLOC_MMAP_MAX_") == "0"
 KINDS = {
     "float32": (torch.float32, None),

@@ -118,6 +118,17 @@ def same(one: Any, other: Any) -> bool:
     return one is other
 
 
+def in_child(act: Callable[[], bool]) -> bool:
+    """Whether `act` is true in a forked child."""
+    child = os.fork()
+    if child == 0:
+        try:
+            os._exit(0 if act() else 1)
+        finally:
+            os._exit(2)
+    return os.waitpid(child, 0)[1] == 0
+
+
 @pytest.fixture(autouse=True)
 def no_words_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("TORCH_COMPAT")]:

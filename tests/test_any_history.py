@@ -21,7 +21,7 @@ from types import FunctionType, ModuleType
 from typing import Any, TypeVar
 
 import pytest
-from conftest import ASK, WORKING, lazy, made, same, split_kinds, split_module_file, state, status_of
+from conftest import ASK, WORKING, in_child, lazy, made, same, split_kinds, split_module_file, state, status_of
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
@@ -278,16 +278,6 @@ class History(RuleBasedStateMachine):
             worker.end()
         self.put_back()
         assert same(self.before, state())
-
-
-def in_child(act: Callable[[], bool]) -> bool:
-    child = os.fork()
-    if child == 0:
-        try:
-            os._exit(0 if act() else 1)
-        finally:
-            os._exit(2)
-    return os.waitpid(child, 0)[1] == 0
 
 
 @pytest.mark.timeout(3600)

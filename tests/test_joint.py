@@ -10,6 +10,7 @@ from types import FunctionType
 from typing import Any
 
 import pytest
+from conftest import in_child
 
 from compat.bytecode import call_instead
 from compat.patch import Holder, Patch, lock, unpatched
@@ -147,17 +148,6 @@ def test_all_replacements_go_in_or_none() -> None:
     assert f.__code__ is code
     assert f(1) == "1,2"
     assert not patch.holders
-
-
-def in_child(act: Callable[[], bool]) -> bool:
-    """Whether `act` is true in a forked child."""
-    child = os.fork()
-    if child == 0:
-        try:
-            os._exit(0 if act() else 1)
-        finally:
-            os._exit(2)
-    return os.waitpid(child, 0)[1] == 0
 
 
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")

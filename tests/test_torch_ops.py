@@ -20,8 +20,7 @@ from warm import Warm
 
 import compat
 
-AT_ONCE = 16  # operators of one graph: a compile of each by itself takes an hour
-BATCHES = 40
+BATCHES = 40  # some 16 operators in one graph: a compile of each by itself takes an hour
 
 
 def batch(number: int) -> list[Any]:
@@ -74,9 +73,9 @@ def run(function: Callable[[torch.Tensor], Any]) -> Any:
 
 def bits(found: Any) -> list[bytes]:
     leaves = [leaf for leaf in torch.utils._pytree.tree_leaves(found) if isinstance(leaf, torch.Tensor)]
-    return [
-        torch.view_as_real(leaf).numpy().tobytes() if leaf.is_complex() else leaf.numpy().tobytes() for leaf in leaves
-    ]
+    dense = [leaf if leaf.layout == torch.strided else leaf.to_dense() for leaf in leaves]
+    flat = [leaf.resolve_conj().resolve_neg().reshape(-1) for leaf in dense]
+    return [leaf.view(torch.uint8).numpy().tobytes() for leaf in flat]
 
 
 @needs_compiler
