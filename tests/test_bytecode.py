@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compat.bytecode import call_instead, redirect_calls
+from compat.bytecode import _CALL_LOAD, _SHIFT, call_instead, redirect_calls
 
 # --- call_instead --------------------------------------------------------------------------------------------------
 
@@ -267,6 +267,19 @@ def test_a_name_far_out_is_not_taken_for_one_whose_number_ends_alike():
 def test_none_where_nothing_is_called(body):
     function, _ = build(body)
     assert redirect_calls(function.__code__, OLD, NEW) is None
+
+
+def test_an_argument_and_the_opcode_after_it_are_no_call():
+    """The bytes of a call, begun at an argument. No code object: the interpreter dies of one with such opcodes."""
+    function, _ = build([CALL])
+    raw, method = function.__code__.co_code, function.__code__.co_names.index(OLD[1])
+    at = raw.index(bytes((_CALL_LOAD, method << _SHIFT | _SHIFT)))
+    call = raw[max(before for before in range(0, at, 2) if raw[before]) : at + 2]
+    for padding in (b"\0\0", b"\0"):
+        code = types.SimpleNamespace(co_code=padding + call + padding, co_names=function.__code__.co_names)
+        code.replace = lambda **changed: changed
+        found = redirect_calls(code, OLD, NEW)
+        assert (found is not None) == (len(padding) == 2)
 
 
 def test_an_exception_in_the_redirected_call_has_the_line_of_the_call():
