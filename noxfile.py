@@ -7,6 +7,9 @@ import sys
 
 import nox
 
+# Many tests start a Python: with nowhere to keep bytecode, each of them compiles torch's source anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_venv = "yes"
