@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import TypeVar
 
 import pytest
-from conftest import ASK, made, split_kinds, status_of
+from conftest import ASK, made, same_on_every_torch, split_kinds, status_of
 
 import compat
 from compat.tools import vendor
@@ -49,13 +49,18 @@ print(json.dumps({{"modes": modes, "active": active, "key": copy.cache_key(), "f
 
 
 FLAT, NESTED = "kompat", "engine.third_party._vendor.compat"
-PLACES = [("folder", FLAT), ("read-only folder", NESTED), ("zip", NESTED)]
-OTHERS = [("folder", NESTED), ("read-only folder", FLAT), ("zip", FLAT)]
+ONCE, SLOW = same_on_every_torch, pytest.mark.slow
+PLACES = [
+    pytest.param("folder", FLAT),
+    pytest.param("read-only folder", NESTED, marks=ONCE),
+    pytest.param("zip", NESTED, marks=ONCE),
+    pytest.param("folder", NESTED, marks=SLOW),
+    pytest.param("read-only folder", FLAT, marks=SLOW),
+    pytest.param("zip", FLAT, marks=SLOW),
+]
 
 
-@pytest.mark.parametrize(
-    ("form", "package"), [*PLACES, *(pytest.param(*place, marks=pytest.mark.slow) for place in OTHERS)]
-)
+@pytest.mark.parametrize(("form", "package"), PLACES)
 def test_a_copy_works_alone_under_any_package_path(package: str, form: str, tmp_path: Path) -> None:
     *parents, name = package.split(".")
     tree = tmp_path / "tree"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch_trees as trees
+from conftest import same_on_every_torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -45,6 +46,7 @@ def test_the_static_answer_equals_the_live_one(name, static):
         assert (read.requirement, read.holds) in ((ran.requirement, ran.holds), (ran.requirement, None))
 
 
+@same_on_every_torch
 @needs_torch
 def test_a_wheel_a_tree_a_package_folder_and_an_environment_say_the_same(tmp_path, static):
     files = trees.installed()

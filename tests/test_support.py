@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from conftest import same_on_every_torch
 from packaging.version import Version
 
 from compat import version
@@ -31,6 +32,7 @@ def test_what_was_scanned_is_what_was_run_live(here):
         assert all(modes[key] in (live[key], "undecided") for key in ("auto", "native", "backport"))
 
 
+@same_on_every_torch
 def test_a_page_or_an_entry_that_is_out_of_date_is_told(here, tmp_path, monkeypatch):
     (tmp_path / "support.md").write_text(PAGE.read_text("utf-8").replace("native", "noop"), "utf-8")
     assert support.stale(tmp_path / "support.md") == ["support.md is not what support.json makes"]
@@ -40,6 +42,7 @@ def test_a_page_or_an_entry_that_is_out_of_date_is_told(here, tmp_path, monkeypa
     assert support.stale(PAGE)[0] == f"support.json does not have what torch {here} gets"
 
 
+@same_on_every_torch
 def test_writing_adds_this_torch_in_order_and_makes_the_page(here, tmp_path, monkeypatch):
     others = {torch: given for torch, given in support.known().items() if torch != here}
     (tmp_path / "support.json").write_text(json.dumps(others))
