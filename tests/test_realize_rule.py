@@ -293,6 +293,30 @@ def test_dynamic_sizes_are_hinted_without_a_guard_and_decide_alike() -> None:
     assert patched[1] == plain[1] + 1
 
 
+def test_a_size_that_has_a_hint_counts_as_the_number() -> None:
+    """Of elements of different widths, for what torch gives a hint of is bytes."""
+
+    def mixed(a: Any, b: Any) -> Any:
+        y = a + b.relu()
+        return y.sum(0), y.amax(0), y * 2
+
+    values, counted = [torch.ones(6, 4), torch.ones(6, 4, dtype=torch.float64)], []
+    own = BOX.should_realize_on_reuse
+
+    def watched(box: Any, users: int, **later: Any) -> bool:
+        counted.append(shim._counted(box.data, vars(ir)))
+        return bool(own(box, users, **later))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BOX, "should_realize_on_reuse", watched)
+        lowering.run(*traced(mixed, values))
+        dynamic = counted.copy()
+        counted.clear()
+        lowering.lower(mixed, values)
+    assert dynamic == counted
+    assert (6 * 4 * 12, 6 * 4 * 8) in dynamic
+
+
 @pytest.mark.parametrize(("threshold", "stored"), [(4, False), (2, True)])
 def test_where_a_size_has_no_hint_torchs_own_count_decides(threshold: int, stored: bool) -> None:
     def unbacked(x: Any, a: Any, b: Any, c: Any) -> Any:
