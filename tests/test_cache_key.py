@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -116,20 +116,39 @@ def test_numerics_are_part_of_it_and_a_fix_that_changes_no_code_is_not() -> None
     compat.uninstall("operator_str")
 
 
-def test_an_install_that_still_waits_for_inductor_has_the_key_that_it_will_have(python: Callable[..., Any]) -> None:
-    done = python(
-        "-c",
-        """
-import compat
-compat.install("realize_on_reuse", mode="backport")
-before = compat.cache_key()
-import torch._inductor.graph, torch._inductor.codecache
-print(before != "", before == compat.cache_key())
-compat.uninstall("realize_on_reuse")
-print(compat.cache_key() == "", torch.compiler.config.cache_key_tag == "")
-""",
-    )
-    assert done.stdout.split() == ["True"] * 4, done.stderr
+CHANGING = {"realize_on_reuse", "cpp_indirect_assert", "fx_strides", "pattern_matcher_dtypes", "view_meta_cache"}
+KEYS = """
+import compat, json
+from compat.shims import all_shims
+
+def keys():
+    found = {}
+    for shim in all_shims():
+        try:
+            compat.install(shim.name, mode="backport")
+        except compat.UnsupportedError:
+            continue
+        found[shim.name] = [compat.cache_key(), tag()]
+        compat.uninstall(shim.name)
+    return found
+
+tag = lambda: None
+waiting = keys()
+import torch._inductor.compile_fx, torch._inductor.codegen.cpp, torch._dynamo.pgo
+tag = lambda: torch.compiler.config.cache_key_tag
+print(json.dumps([waiting, keys(), compat.cache_key(), tag()]))
+"""
+
+
+def test_what_changes_code_has_the_key_that_it_will_have_while_it_still_waits_for_inductor(python: Any) -> None:
+    done = python("-c", KEYS)
+    assert done.returncode == 0, done.stderr
+    waiting, there, key_after, tag_after = json.loads(done.stdout.splitlines()[-1])
+    assert {name: key for name, (key, _) in waiting.items()} == {name: key for name, (key, _) in there.items()}
+    assert {name for name, (key, _) in there.items() if key} == CHANGING & set(there)
+    assert all(tag == (f"+compat-{key}" if key else "") for key, tag in there.values())
+    assert "realize_on_reuse" in there
+    assert (key_after, tag_after) == ("", "")
 
 
 class Tags(RuleBasedStateMachine):
