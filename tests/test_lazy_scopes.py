@@ -36,6 +36,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 import compat
+from compat.shims.lazy_graph_module import _scopes
 
 scope = functools.partial(compat.lazy_graph_module, mode=ASK)
 
@@ -266,6 +267,16 @@ def test_a_generator_closed_in_another_thread_ends_its_scope_in_this_one(elsewhe
     assert (next(left), made()) == ("lazy", "lazy")
     elsewhere.submit(left.close).result()
     assert (made(), elsewhere.submit(made).result()) == ("plain", "plain")
+
+
+def test_scopes_that_others_have_left_do_not_pile_up(elsewhere):
+    with scope():
+        for _ in range(9):
+            inner = scope()
+            inner.__enter__()
+            elsewhere.submit(inner.__exit__).result()
+            assert made() == "lazy"
+        assert len(_scopes.open.get()) <= 2
 
 
 def test_a_generator_resumed_in_another_thread_gets_what_torch_alone_gives_there(elsewhere):
