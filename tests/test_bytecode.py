@@ -67,7 +67,7 @@ def calls(draw: st.DrawFn, signature: inspect.Signature) -> tuple[list[Any], dic
 
 def define(signature: inspect.Signature) -> types.FunctionType:
     space: dict[str, Any] = {}
-    source = f"\n\n\ndef function{signature}:\n    'Its doc.'\n    return locals()\n"
+    source = f"\n\n\ndef function{signature}:\n    'Its doc.'\n    here = 0\n    del here\n    return locals()\n"
     exec(compile(source, "torch/file.py", "exec", dont_inherit=True), space)
     return space["function"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import itertools
 import sys
 import textwrap
@@ -16,7 +17,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compat.probe import Live, answer
+from compat.probe import Live, answer, parameters_of
 from compat.requirements import (
     Absent,
     Behaves,
@@ -255,6 +256,21 @@ def test_text_is_undecided_or_right(both, what):
             assert read == found_or_why(live, f"{name}:{path}"), path
             for said, is_so in zip(answers(source, f"{name}:{path}"), answers(live, f"{name}:{path}")):
                 assert said in (None, is_so), path
+
+
+@pytest.mark.parametrize(
+    "signature", ["", "a", "a, *b", "a, **c", "*b, **c", "a, /, b=2, *, c, d=1", "a, *, d=1, **c", "a, *b, c, **d"]
+)
+def test_parameters_are_those_that_inspect_finds_and_no_locals(signature):
+    space: dict[str, Any] = {}
+    exec(f"def function({signature}):\n    here = there = 1\n    return here, there", space)
+    function = space["function"]
+    found = parameters_of(function.__code__, len(function.__defaults__ or ()), set(function.__kwdefaults__ or ()))
+    rest = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    expected = {
+        p.name: p.default is p.empty and p.kind not in rest for p in inspect.signature(function).parameters.values()
+    }
+    assert {parameter.name: parameter.required for parameter in found} == expected
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="type parameters came with Python 3.12")
