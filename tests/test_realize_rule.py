@@ -238,6 +238,14 @@ def test_what_malloc_takes_fresh_from_the_kernel_is_left_to_torch(megabytes: int
     assert any(decision.stored for decision in found if isinstance(decision.data, ir.Pointwise)) == stored
 
 
+def test_a_byte_too_many_is_too_many() -> None:
+    with decisions() as found:
+        given = [torch.ones(1, dtype=torch.uint8) for _ in range(2)]
+        lowering.lower(lambda a, b: (lambda y: (y * 2, y * 3))(a + b), given)
+    # Stored: 2 bytes read, 1 written, 1 read by each of both. Inlined: 2 read by each.
+    assert (2, -1, False) in [(one.users, one.spared, one.stored) for one in found]
+
+
 def test_exact_leaves_a_sum_its_lanes() -> None:
     # float32 that is computed from 16-bit values: on the CPU a sum over it, stored, is taken in half as many lanes.
     assert shape_of(8, BF16, F32, ours()) == shape_of(8, BF16, F32)
