@@ -74,7 +74,7 @@ def run(function: Callable[[torch.Tensor], Any]) -> Any:
 def bits(found: Any) -> list[bytes]:
     leaves = [leaf for leaf in torch.utils._pytree.tree_leaves(found) if isinstance(leaf, torch.Tensor)]
     dense = [leaf if leaf.layout == torch.strided else leaf.to_dense() for leaf in leaves]
-    flat = [leaf.resolve_conj().resolve_neg().reshape(-1) for leaf in dense]
+    flat = [leaf.resolve_conj().resolve_neg().reshape(-1).contiguous() for leaf in dense]
     return [leaf.view(torch.uint8).numpy().tobytes() for leaf in flat]
 
 
