@@ -90,6 +90,8 @@ def test_the_adapters_stand_newest_first():
     numbers = [adapter.TORCH for adapter in NEWEST_FIRST]
     assert numbers == sorted(numbers, reverse=True)
     assert len(set(numbers)) == len(numbers)
+    files = [adapter.__name__.rpartition(".")[2] for adapter in NEWEST_FIRST]
+    assert files == [f"torch_{major}_{minor}" for major, minor in numbers]
 
 
 def test_the_running_torch():
