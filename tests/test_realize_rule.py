@@ -238,6 +238,22 @@ def test_what_malloc_takes_fresh_from_the_kernel_is_left_to_torch(megabytes: int
     assert any(decision.stored for decision in found if isinstance(decision.data, ir.Pointwise)) == stored
 
 
+@pytest.mark.parametrize(
+    ("numerics", "emulates", "stored"), [("exact", False, False), ("exact", True, True), ("traffic", False, True)]
+)
+def test_a_value_that_becomes_narrow_is_stored_where_that_rounds_nothing_more(
+    numerics: str, emulates: bool, stored: bool
+) -> None:
+    def narrowed(a: Any, b: Any, c: Any) -> Any:
+        y = (a + b + c).to(BF16)
+        return y * 2, y * 3
+
+    with config.patch(emulate_precision_casts=emulates), decisions(numerics) as found:
+        lowering.lower(narrowed, [torch.ones(6, 4) for _ in range(3)])
+    decided = {one.stored for one in found if one.data.get_dtype() == BF16 and one.spared > 0}
+    assert decided == {stored}
+
+
 def test_a_byte_too_many_is_too_many() -> None:
     with decisions() as found:
         given = [torch.ones(1, dtype=torch.uint8) for _ in range(2)]
