@@ -11,6 +11,7 @@ from conftest import RELEASE, made, same, split_kinds, state, status_of
 import compat
 from compat.errors import UnsupportedError
 from compat.probe import Live
+from compat.requirements import Found, Symbol, Undecided
 from compat.selection import asked_for, decide
 from compat.shims.lazy_graph_module import SHIM
 from compat.source import Source
@@ -46,6 +47,20 @@ def test_both_readers_of_torch_lead_to_the_same_selection():
     text = decide(SHIM, "auto", "", torch.__version__, Source.installed(torch.__path__[0]))
     assert live == text
     assert live.mode == BY_AUTO
+
+
+def test_the_backport_is_not_chosen_where_torch_may_have_it_itself():
+    class Unsure:
+        def find(self, target):
+            if target == "torch:of_its_own":
+                raise Undecided("who knows")
+            return Found("function")
+
+    shim = SHIM._replace(native=(Symbol("torch:of_its_own"),), backport=(Symbol("torch:other"),))
+    assert decide(shim, "backport", "", "2.11.0", Unsure()).mode == "backport"
+    found = decide(shim, "auto", "", "2.11.0", Unsure())
+    assert found.mode == "noop"
+    assert "not decided from source text" in found.reason
 
 
 @pytest.mark.parametrize("mode", ["native", "backport"])
