@@ -56,11 +56,15 @@ def test_the_backport_is_not_chosen_where_torch_may_have_it_itself():
                 raise Undecided("who knows")
             return Found("function")
 
-    shim = SHIM._replace(native=(Symbol("torch:of_its_own"),), backport=(Symbol("torch:other"),))
+    unsure, other = Symbol("torch:of_its_own"), Symbol("torch:other")
+    shim = SHIM._replace(native=(unsure,), backport=(other,))
     assert decide(shim, "backport", "", "2.11.0", Unsure()).mode == "backport"
     found = decide(shim, "auto", "", "2.11.0", Unsure())
     assert found.mode == "noop"
     assert "not decided from source text" in found.reason
+    # It cannot, whatever the one that is not decided may turn out to be.
+    lacking = shim._replace(native=(unsure, Symbol("torch:other", "class")))
+    assert decide(lacking, "auto", "", "2.11.0", Unsure()).mode == "backport"
 
 
 @pytest.mark.parametrize("mode", ["native", "backport"])
