@@ -255,10 +255,10 @@ def test_a_value_that_becomes_narrow_is_stored_where_that_rounds_nothing_more(
 
 
 def test_a_byte_too_many_is_too_many() -> None:
+    given = [torch.ones(size, dtype=torch.uint8) for size in (2, 2, 1)]
     with decisions() as found:
-        given = [torch.ones(1, dtype=torch.uint8) for _ in range(2)]
-        lowering.lower(lambda a, b: (lambda y: (y * 2, y * 3))(a + b), given)
-    # Stored: 2 bytes read, 1 written, 1 read by each of both. Inlined: 2 read by each.
+        lowering.lower(lambda a, b, c: (lambda y: (y * 2, y * 3))(a + b + c), given)
+    # Stored: 5 bytes read, 2 written, 2 read by each of both. Inlined: 5 read by each.
     assert (2, -1, False) in [(one.users, one.spared, one.stored) for one in found]
 
 
