@@ -9,7 +9,8 @@ from types import FunctionType
 from .cache import CodegenPatch
 from .patch import Holder, Patch, Replace, lock, shared
 from .probe import Live
-from .requirements import Absent
+from .requirements import Absent, Requirement
+from .selection import Shim
 
 
 class Replacing:
@@ -53,6 +54,22 @@ class Replacing:
             pairs = [(f, make) for f, make in zip(functions, self._replacements.values()) if f is not None]
             self._patches.append(CodegenPatch(pairs, self._part) if self._changes_codegen else Patch(pairs))
             return self._patches[-1]
+
+
+def replacing(
+    replacements: Mapping[str, Replace],
+    *,
+    name: str,
+    kind: str,
+    upstream: str,
+    changes_codegen: bool,
+    revision: int,
+    native: tuple[Requirement, ...],
+    backport: tuple[Requirement, ...],
+) -> Shim:
+    """The shim that is these replacements, and nothing else."""
+    own = Replacing(f"{name}/{revision}", replacements, changes_codegen)
+    return Shim(name, kind, upstream, changes_codegen, revision, native, backport, own.install, own.active)
 
 
 def _function(target: str) -> FunctionType | None:

@@ -18,9 +18,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ..patch import Layer
-from ..replacing import Replacing
+from ..replacing import replacing
 from ..requirements import Mentions, Parameters, Refers, Symbol
-from ..selection import Shim
 
 _FRAME = "torch._dynamo.convert_frame"
 _TARGET = f"{_FRAME}:GraphRuntimeEnv._check_external_refs"
@@ -42,9 +41,8 @@ def _supplying(layer: Layer) -> Callable[..., Any]:
     return check
 
 
-_replacing = Replacing("aot_runtime_env/1", {_TARGET: _supplying}, changes_codegen=False)
-
-SHIM = Shim(
+SHIM = replacing(
+    {_TARGET: _supplying},
     name="aot_runtime_env",
     kind="fix",
     upstream="pytorch#177558, in torch 2.12.0",
@@ -59,6 +57,4 @@ SHIM = Shim(
         # What it checks is what the function gets for its globals.
         Refers(f"{_FRAME}:GraphRuntimeEnv.forward_callable", "_check_external_refs"),
     ),
-    install=_replacing.install,
-    active=_replacing.active,
 )

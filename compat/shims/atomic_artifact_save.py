@@ -15,9 +15,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ..patch import Layer
-from ..replacing import Replacing
+from ..replacing import replacing
 from ..requirements import Parameters, Refers, Symbol
-from ..selection import Shim
 
 _FUNCTION = "torch._dynamo.aot_compile:AOTCompiledFunction.save_compiled_function"
 # From 2.10 on an abstract method, which nobody calls; the method that does the work is atomic there.
@@ -59,11 +58,8 @@ def _saving_artifact(layer: Layer) -> Callable[..., Any]:
     return save
 
 
-_replacing = Replacing(
-    "atomic_artifact_save/1", {_FUNCTION: _saving_function, _ARTIFACT: _saving_artifact}, changes_codegen=False
-)
-
-SHIM = Shim(
+SHIM = replacing(
+    {_FUNCTION: _saving_function, _ARTIFACT: _saving_artifact},
     name="atomic_artifact_save",
     kind="fix",
     upstream="pytorch#162432 and pytorch#175995, in torch 2.12.0",
@@ -81,6 +77,4 @@ SHIM = Shim(
         Refers(_FUNCTION, "open"),
         Symbol(_ARTIFACT, "function"),
     ),
-    install=_replacing.install,
-    active=_replacing.active,
 )

@@ -14,9 +14,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ..patch import Layer
-from ..replacing import Replacing
+from ..replacing import replacing
 from ..requirements import Mentions, Parameters, Refers, Symbol
-from ..selection import Shim
 
 _TARGET = "torch._inductor.codegen.wrapper:PythonWrapperCodegen.write_kernel_autotune_defs_header"
 
@@ -33,9 +32,8 @@ def _importing(layer: Layer) -> Callable[..., Any]:
 
 
 # What it changes is run once, while Inductor compiles, and is no part of what is generated or cached.
-_replacing = Replacing("autotune_raw_stream/1", {_TARGET: _importing}, changes_codegen=False)
-
-SHIM = Shim(
+SHIM = replacing(
+    {_TARGET: _importing},
     name="autotune_raw_stream",
     kind="fix",
     upstream="vllm#30905, in torch 2.10.0",
@@ -48,6 +46,4 @@ SHIM = Shim(
         Parameters(_TARGET, ("self",)),
         Refers(_TARGET, "kernel_autotune_defs"),
     ),
-    install=_replacing.install,
-    active=_replacing.active,
 )

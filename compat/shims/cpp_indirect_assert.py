@@ -14,9 +14,8 @@ from typing import Any
 
 from ..cache import KEYED
 from ..patch import Layer
-from ..replacing import Replacing
+from ..replacing import replacing
 from ..requirements import Mentions, Parameters, Refers, Symbol
-from ..selection import Shim
 
 _ASSERT = "torch._inductor.codegen.cpp:CppVecKernel.indirect_assert"
 _TARGET = "torch._inductor.codegen.cpp:CppKernel.check_bounds"
@@ -53,9 +52,8 @@ def _checking(layer: Layer) -> Callable[..., Any]:
     return check_bounds
 
 
-_replacing = Replacing("cpp_indirect_assert/1", {_TARGET: _checking}, changes_codegen=True)
-
-SHIM = Shim(
+SHIM = replacing(
+    {_TARGET: _checking},
     name="cpp_indirect_assert",
     kind="fix",
     upstream="pytorch#178148, in torch 2.12.0",
@@ -74,6 +72,4 @@ SHIM = Shim(
         Refers(_ASSERT, "is_vec"),
         Parameters(_MASK_TYPE, ("self", "dtype")),
     ),
-    install=_replacing.install,
-    active=_replacing.active,
 )

@@ -16,9 +16,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ..patch import Layer
-from ..replacing import Replacing
+from ..replacing import replacing
 from ..requirements import Mentions, Parameters, Refers, Symbol
-from ..selection import Shim
 
 _CACHE = "torch._inductor.codecache"
 _TARGET = f"{_CACHE}:FxGraphCachePickler.dumps"
@@ -40,9 +39,8 @@ def _dumping(layer: Layer) -> Callable[..., Any]:
     return dumps
 
 
-_replacing = Replacing("fx_cache_pickle/1", {_TARGET: _dumping}, changes_codegen=False)
-
-SHIM = Shim(
+SHIM = replacing(
+    {_TARGET: _dumping},
     name="fx_cache_pickle",
     kind="fix",
     upstream="pytorch#176557, in torch 2.11.0",
@@ -56,6 +54,4 @@ SHIM = Shim(
         Refers(_TARGET, "BypassFxGraphCache"),
         Symbol(_BYPASS, "class"),
     ),
-    install=_replacing.install,
-    active=_replacing.active,
 )

@@ -16,9 +16,8 @@ from typing import Any
 
 from ..cache import KEYED
 from ..patch import Layer
-from ..replacing import Replacing
+from ..replacing import replacing
 from ..requirements import Parameters, Refers, Symbol
-from ..selection import Shim
 
 _TARGET = "torch._inductor.lowering:constrain_to_fx_strides"
 
@@ -48,9 +47,8 @@ def _constraining(layer: Layer) -> Callable[..., Any]:
     return constrain_to_fx_strides
 
 
-_replacing = Replacing("fx_strides/1", {_TARGET: _constraining}, changes_codegen=True)
-
-SHIM = Shim(
+SHIM = replacing(
+    {_TARGET: _constraining},
     name="fx_strides",
     kind="fix",
     upstream="lists in torch 2.13.0, values that are no tensors in torch 2.12.0",
@@ -68,6 +66,4 @@ SHIM = Shim(
         # Copies what an op has written into a tensor of a list back to where it came from.
         Symbol("torch._inductor.graph:GraphLowering.propagate_mutation", "function"),
     ),
-    install=_replacing.install,
-    active=_replacing.active,
 )

@@ -15,9 +15,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from ..patch import Layer
-from ..replacing import Replacing
+from ..replacing import replacing
 from ..requirements import Behaves, Parameters, Symbol
-from ..selection import Shim
 from .lazy_graph_module import force_recompile
 
 _LAZY = "torch.fx._lazy_graph_module:_LazyGraphModule"
@@ -56,9 +55,8 @@ def _objection(wrap: Callable[..., Any]) -> str | None:
     return "Dynamo leaves it deferred" if module._needs_recompile() else None
 
 
-_replacing = Replacing("lazy_graph_break/1", {_TARGET: _wrapping}, changes_codegen=False)
-
-SHIM = Shim(
+SHIM = replacing(
+    {_TARGET: _wrapping},
     name="lazy_graph_break",
     kind="fix",
     upstream="pytorch#154282, open",
@@ -77,6 +75,4 @@ SHIM = Shim(
         Parameters(f"{_LAZY}._needs_recompile", ("cls",)),
         Parameters(f"{_LAZY}.real_recompile", ("self",)),
     ),
-    install=_replacing.install,
-    active=_replacing.active,
 )

@@ -14,9 +14,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ..patch import Layer
-from ..replacing import Replacing
+from ..replacing import replacing
 from ..requirements import Parameters, Refers, Symbol
-from ..selection import Shim
 
 _GRAPH = "torch._inductor.graph:GraphLowering.call_function"
 _TARGET = "torch._inductor.exc:OperatorIssue.operator_str"
@@ -39,9 +38,8 @@ def _describing(layer: Layer) -> Callable[..., Any]:
     return operator_str
 
 
-_replacing = Replacing("operator_str/1", {_TARGET: _describing}, changes_codegen=False)
-
-SHIM = Shim(
+SHIM = replacing(
+    {_TARGET: _describing},
     name="operator_str",
     kind="fix",
     upstream="pytorch#185951, in torch 2.13.0",
@@ -54,6 +52,4 @@ SHIM = Shim(
         Parameters(_TARGET, ("target", "args", "kwargs")),
         Refers(_GRAPH, "operator_str"),
     ),
-    install=_replacing.install,
-    active=_replacing.active,
 )

@@ -15,9 +15,8 @@ from typing import Any
 
 from ..cache import KEYED
 from ..patch import Layer
-from ..replacing import Replacing
+from ..replacing import replacing
 from ..requirements import Parameters, Refers, Symbol
-from ..selection import Shim
 
 _APPLY = "torch._inductor.pattern_matcher:PatternMatcherPass.apply"
 _LOWERING = "torch._inductor.graph:GraphLowering.run_node"
@@ -39,9 +38,8 @@ def _asking(layer: Layer) -> Callable[..., Any]:
     return fallback_node_due_to_unsupported_type
 
 
-_replacing = Replacing("pattern_matcher_dtypes/1", {_TARGET: _asking}, changes_codegen=True)
-
-SHIM = Shim(
+SHIM = replacing(
+    {_TARGET: _asking},
     name="pattern_matcher_dtypes",
     kind="fix",
     upstream="pytorch#196013, not merged yet",
@@ -60,6 +58,4 @@ SHIM = Shim(
         Parameters(_BUILTIN, ("op",)),
         Symbol("torch._ops:OpOverload", "class"),
     ),
-    install=_replacing.install,
-    active=_replacing.active,
 )

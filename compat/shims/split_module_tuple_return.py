@@ -14,9 +14,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ..patch import Layer
-from ..replacing import Replacing
+from ..replacing import replacing
 from ..requirements import Parameters, Refers, Symbol, Takes
-from ..selection import Shim
 
 _TARGET = "torch.fx.passes.split_module:split_module"
 
@@ -54,9 +53,8 @@ def _wrap(split: Any) -> None:
     split.graph = graph
 
 
-_replacing = Replacing("split_module_tuple_return/1", {_TARGET: _splitting}, changes_codegen=False)
-
-SHIM = Shim(
+SHIM = replacing(
+    {_TARGET: _splitting},
     name="split_module_tuple_return",
     kind="fix",
     upstream="torch 2.12.0",
@@ -71,6 +69,4 @@ SHIM = Shim(
         Refers(_TARGET, "call_module"),
         Refers(_TARGET, "Proxy"),
     ),
-    install=_replacing.install,
-    active=_replacing.active,
 )

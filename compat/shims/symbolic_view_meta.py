@@ -13,9 +13,8 @@ from dataclasses import replace
 from typing import Any
 
 from ..patch import Layer
-from ..replacing import Replacing
+from ..replacing import replacing
 from ..requirements import Parameters, Refers, Symbol
-from ..selection import Shim
 
 _SCHEMAS = "torch._functorch._aot_autograd.schemas"
 _UTILS = "torch._functorch._aot_autograd.functional_utils"
@@ -34,9 +33,8 @@ def _dropping(layer: Layer) -> Callable[..., Any]:
     return make_runtime_safe
 
 
-_replacing = Replacing("symbolic_view_meta/1", {_TARGET: _dropping}, changes_codegen=False)
-
-SHIM = Shim(
+SHIM = replacing(
+    {_TARGET: _dropping},
     name="symbolic_view_meta",
     kind="fix",
     upstream="pytorch#174334, in torch 2.11.0",
@@ -52,6 +50,4 @@ SHIM = Shim(
         # What makes it safe to take them out: torch does not replay them either.
         Refers(f"{_UTILS}:gen_alias_from_base", "has_symbolic_inputs"),
     ),
-    install=_replacing.install,
-    active=_replacing.active,
 )

@@ -17,9 +17,8 @@ from typing import Any, NamedTuple
 
 from ..cache import KEYED
 from ..patch import Layer
-from ..replacing import Replacing
+from ..replacing import replacing
 from ..requirements import Found, Parameters, Refers, Symbol, Undecided
-from ..selection import Shim
 
 _SCHEMAS = "torch._functorch._aot_autograd.schemas"
 _TARGET = f"{_SCHEMAS}:ViewAndMutationMeta.make_runtime_safe"
@@ -71,9 +70,8 @@ def _dropping(layer: Layer) -> Callable[..., Any]:
     return make_runtime_safe
 
 
-_replacing = Replacing("view_meta_cache/1", {_TARGET: _dropping}, changes_codegen=True)
-
-SHIM = Shim(
+SHIM = replacing(
+    {_TARGET: _dropping},
     name="view_meta_cache",
     kind="fix",
     upstream="pytorch#185861, in torch 2.14.0",
@@ -87,6 +85,4 @@ SHIM = Shim(
         Symbol(f"{_SCHEMAS}:OutputAliasInfo.view_meta_sequence", "value"),
         Refers("torch._functorch._aot_autograd.functional_utils:ViewMetaSequence.__init__", "sequence"),
     ),
-    install=_replacing.install,
-    active=_replacing.active,
 )
