@@ -38,7 +38,7 @@ def redirect_calls(code: CodeType, old: tuple[str, str], new: tuple[str, str]) -
     raw = bytearray(code.co_code)
     load_owner, load_method = bytes((_LOAD_ATTR, owner)), bytes((_CALL_LOAD, method))
     sites, at = 0, raw.find(load_method)
-    while at >= 0:
+    while at != -1:
         before = at - 2
         while before > 0 and raw[before] == _CACHE:
             before -= 2

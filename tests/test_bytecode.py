@@ -267,6 +267,15 @@ def test_none_where_nothing_is_called(body):
     assert redirect_calls(function.__code__, OLD, NEW) is None
 
 
+def test_the_two_names_may_be_all_that_a_body_has():
+    def function(root: Any) -> Any:
+        return root.graph_module.GraphModule(1)
+
+    root = build([])[0].__globals__["root"]
+    function.__code__ = redirect_calls(function.__code__, OLD, NEW)
+    assert function(root) == "new(1)"
+
+
 def test_an_argument_and_the_opcode_after_it_are_no_call():
     """The bytes of a call, begun at an argument. No code object: the interpreter dies of one with such opcodes."""
     function, _ = build([CALL])
