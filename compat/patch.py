@@ -162,7 +162,7 @@ class Patch:
         with lock:
             self._layers = [(function, Layer(_joint(function).bottom.own, make)) for function, make in replacements]
             self.functions = tuple(function for function, _ in self._layers)
-            self.holders: set[Holder] = set()  # who has entered and not left yet
+            self.holders: dict[Holder, None] = {}  # who has entered and not left yet, the latest last
             patches.append(self)
 
     def enter(self, holder: Holder) -> None:
@@ -170,7 +170,7 @@ class Patch:
         try:
             if not self.holders:
                 self._put_in()
-            self.holders.add(holder)
+            self.holders[holder] = None
         finally:
             lock.release()
 
@@ -179,7 +179,7 @@ class Patch:
         lock.acquire()
         try:
             if holder in self.holders:
-                self.holders.remove(holder)
+                del self.holders[holder]
                 if not self.holders:
                     self._take_out()
         finally:

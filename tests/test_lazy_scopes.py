@@ -535,12 +535,46 @@ AnyOrder.TestCase.settings = settings(max_examples=60, stateful_step_count=25, d
 TestAnyOrder = AnyOrder.TestCase
 
 
+def test_entered_twice_and_left_elsewhere_the_inner_one_ends() -> None:
+    home = contextvars.Context()
+    for _ in range(30):  # which one it was hung on where in memory they lay
+        twice, between = scope(False), scope(True)
+        for entered in (twice, between, twice):
+            home.run(entered.__enter__)
+        twice.__exit__(None, None, None)
+        assert home.run(made) == "lazy"
+        for left in (between, twice):
+            home.run(left.__exit__, None, None, None)
+
+
 def test_a_context_that_has_been_left_is_left_again_without_harm() -> None:
     context = compat.lazy_graph_module(mode=ASK)
     context.__enter__()
     context.__exit__(None, None, None)
     context.__exit__(None, None, None)
     assert not status_of().active
+
+
+def test_two_threads_that_come_first_make_one_patch(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = sys.modules[compat.lazy_graph_module.__module__]
+    monkeypatch.setattr(here, "_patches", {})
+
+    class Meanwhile:
+        """Another thread is first to get the lock."""
+
+        def __enter__(self) -> None:
+            monkeypatch.setattr(here, "lock", lock)
+            compat.lazy_graph_module(mode=ASK)
+            lock.acquire()
+
+        def __exit__(self, *error: object) -> None:
+            lock.release()
+
+    lock = here.lock
+    monkeypatch.setattr(here, "lock", Meanwhile())
+    with compat.lazy_graph_module(mode=ASK):
+        assert made() == "lazy"
+    assert [len(patches) for patches in here._patches.values()] == [1]
 
 
 def test_where_torch_has_lost_a_function_since_it_was_looked_at_nothing_goes_in(
