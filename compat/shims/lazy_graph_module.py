@@ -88,6 +88,8 @@ def _patch(mode: str) -> Patch | None:
         if mode == "backport":
             replacements.append((splitter, _splitting))
         with lock:
+            if made and made[-1] is not patch:  # another thread was here meanwhile
+                return made[-1]
             if all(answer(requirement, Live()).holds for requirement in getattr(SHIM, mode)):
                 patch = Patch(replacements)
                 made.append(patch)
