@@ -18,7 +18,7 @@ class _Installed:
     """One call of `install` for one shim: armed until the torch modules it needs are there, then in."""
 
     def __init__(self, shim: Shim, mode: str) -> None:
-        self._shim, self._mode = shim, mode
+        self.shim, self._mode = shim, mode
         self._undo: Callable[[], None] | None = None
         self._lock, self._removed = threading.RLock(), False
         self._stop: Callable[[], None] | None = None
@@ -32,7 +32,7 @@ class _Installed:
     @property
     def selection(self) -> Selection:
         """What was chosen; before the torch modules are there, what will be, by their source."""
-        return self._selection or preview(self._shim, self._mode)
+        return self._selection or preview(self.shim, self._mode)
 
     def _confirm(self) -> None:
         with self._lock:
@@ -40,12 +40,12 @@ class _Installed:
                 return
             self._take_out()  # a reload made new functions, and what we had put in went with the old ones
             try:
-                self._selection = select(self._shim, self._mode)
+                self._selection = select(self.shim, self._mode)
             except UnsupportedError as error:
                 # Somebody's import of torch is running: not the place to raise. `status` has the reason.
-                self._selection = Selection(self._shim.name, "noop", str(error), ())
+                self._selection = Selection(self.shim.name, "noop", str(error), ())
             if self.selection.mode != "noop":
-                self._undo = self._shim.install(self.selection.mode)
+                self._undo = self.shim.install(self.selection.mode)
 
     def _take_out(self) -> None:
         undo, self._undo = self._undo, None
@@ -60,7 +60,8 @@ class _Installed:
             self._take_out()
 
 
-_installed: dict[str, list[_Installed]] = shared("installed/1", dict)
+# By the copy of `compat` that was asked, too: none takes back what another one put in.
+_installed: dict[tuple[str | None, str], list[_Installed]] = shared("installed/1", dict)
 
 
 def install(*names: str, mode: str = "auto") -> None:
@@ -81,15 +82,15 @@ def install(*names: str, mode: str = "auto") -> None:
         raise
     with lock:
         for name, made in done:
-            _installed.setdefault(name, []).append(made)
+            _installed.setdefault((__package__, name), []).append(made)
 
 
 def uninstall(*names: str) -> None:
     """Takes back one `install` of each named shim (none: of every shim of kind "fix"). The last one out leaves torch as
-    it was. A shim that is not installed is passed over. Raises ValueError for an unknown name."""
+    it was. A shim that is not installed, or not by this copy, is passed over. Raises ValueError for an unknown name."""
     for shim in named(names) if names else _fixes():
         with lock:
-            entries = _installed.get(shim.name, [])
+            entries = _installed.get((__package__, shim.name), [])
             last = entries.pop() if entries else None
         if last is not None:
             last.remove()
@@ -97,19 +98,16 @@ def uninstall(*names: str) -> None:
 
 def installed(shim: Shim) -> Selection | None:
     """What the latest `install` of this shim got; None where it is not installed."""
-    entries = _installed.get(shim.name)
+    entries = _installed.get((__package__, shim.name))
     return entries[-1].selection if entries else None
 
 
 def cache_key() -> str:
     """A digest of the shims that change generated code and are in force in this thread or task, or installed and
     waiting for the torch modules they need; "" where there are none. For an engine to mix into keys of its own."""
-    waiting = {shim.part for shim in all_shims() if shim.changes_codegen and _is_backport(installed(shim))}
-    return digest(parts() | waiting)
-
-
-def _is_backport(selection: Selection | None) -> bool:
-    return selection is not None and selection.mode == "backport"
+    with lock:
+        made = [one for entries in _installed.values() for one in entries if one.shim.changes_codegen]
+    return digest(parts() | {one.shim.part for one in made if one.selection.mode == "backport"})
 
 
 def _fixes() -> tuple[Shim, ...]:

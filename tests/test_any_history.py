@@ -170,9 +170,9 @@ class History(RuleBasedStateMachine):
 
     @rule(copy=COPIES)
     def uninstall(self, copy: str) -> None:
-        """From any copy: it takes back the latest install, whoever made that."""
+        """It takes back the copy's own latest install; where it has none, nothing."""
         self.modules[copy].uninstall("lazy_graph_module")
-        for asked in [asked for asked in self.model.asked if asked.thread is None][-1:]:
+        for asked in [asked for asked in self.model.asked if asked.thread is None and asked.copy == copy][-1:]:
             self.model.asked.remove(asked)
         self.model.settle()
 
@@ -262,7 +262,7 @@ class History(RuleBasedStateMachine):
     def put_back(self) -> None:
         for asked in self.model.asked:
             if asked.thread is None:
-                self.modules["same_one"].uninstall("lazy_graph_module")
+                self.modules[asked.copy].uninstall("lazy_graph_module")
         for module, space in self.spaces.items():  # ours; whatever compat had put there would show
             for name in OVER:
                 if name in space:

@@ -239,7 +239,7 @@ def test_uninstalled_before_torch_is_imported_nothing_happens_with_the_import(py
 
 def test_what_is_taken_back_while_torch_is_being_imported_does_not_go_in():
     compat.install(NAME, mode=ASK)
-    (entry,) = shared("installed/1", dict)[NAME]
+    (entry,) = shared("installed/1", dict)[compat.install.__globals__["__package__"], NAME]
     compat.uninstall(NAME)
     entry._confirm()  # in the thread that imports torch
     assert not status_of(NAME).active

@@ -139,6 +139,32 @@ def test_every_module_that_is_loaded_is_a_file_of_the_copies(fresh, engines):
     assert len(loaded) == sum(len(list(root.rglob("*.py"))) for root in roots) - command_lines
 
 
+def each_its_own(engines: Path) -> list[Any]:
+    copies, told = load(engines), []
+    a, b = copies["a"], copies["b"]
+    a.install(NAME, mode=ASK)
+    b.uninstall(NAME)  # which it has not installed
+    told.append(made())
+    b.install(NAME, mode="noop")
+    told.append((made(), status_of(package=b).mode))
+    a.uninstall(NAME)
+    told.append((made(), status_of(package=b).mode))
+    b.uninstall(NAME)
+    # What is to come into force is part of the key that an engine asks for, whoever has installed it.
+    a.install("realize_on_reuse", mode="backport")
+    told.append(b.cache_key() == a.cache_key() != "")
+    a.install("realize_on_reuse", mode="noop")
+    told.append(b.cache_key() == a.cache_key() != "")
+    a.uninstall("realize_on_reuse")
+    a.uninstall("realize_on_reuse")
+    told.append(b.cache_key())
+    return told
+
+
+def test_a_copy_takes_back_what_it_has_put_in_itself(fresh, engines):
+    assert fresh(each_its_own, engines) == ["lazy", ("lazy", "noop"), ("plain", "noop"), True, True, ""]
+
+
 BEFORE_TORCH = """
 import sys, json
 sys.modules["compat"] = None
