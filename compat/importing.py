@@ -21,7 +21,7 @@ class _Watcher:
     def __init__(self, names: Iterable[str], act: Callable[[], None]) -> None:
         self.names = frozenset(names)
         self.act = act
-        self.ready = {name for name in self.names if _complete(name)}
+        self.ready: set[str] = set()
 
 
 class _Finder:
@@ -69,9 +69,11 @@ class _Finder:
             watchers = [watcher for watcher in self.watchers if name in watcher.names]
             for watcher in watchers:
                 watcher.ready.add(name)
-        for watcher in watchers:
-            if watcher.ready == watcher.names:
-                _run(watcher)
+            # Decided here, so that of two threads that import the last two modules one acts: if both did, one could
+            # hold what `act` locks and wait for the other's import, and the other for that lock.
+            due = [watcher for watcher in watchers if watcher.ready == watcher.names]
+        for watcher in due:
+            _run(watcher)
 
 
 _finder = _Finder()
@@ -88,9 +90,9 @@ def when_imported(names: Iterable[str], act: Callable[[], None]) -> Callable[[],
         _finder.watchers.append(watcher)
         if _finder not in sys.meta_path:
             sys.meta_path.insert(0, _finder)
-    # Once more, now that imports are watched: one may have ended in another thread meanwhile.
-    watcher.ready |= {name for name in watcher.names if _complete(name)}
-    if watcher.ready == watcher.names:
+        watcher.ready |= {name for name in watcher.names if _complete(name)}
+        there = watcher.ready == watcher.names
+    if there:
         _run(watcher)
 
     def stop() -> None:

@@ -80,6 +80,25 @@ def test_waits_for_the_last_of_several_modules(target, watch):
     assert calls == [0]
 
 
+def test_the_last_two_of_several_modules_at_once_are_one_reason_to_act(target, watch, monkeypatch):
+    """What another thread does between the moment that a module is noted and the one in which we act."""
+    names, lock = [target(), target()], importing._lock
+    calls = watch(*names)
+
+    class Meanwhile:
+        def __enter__(self):
+            lock.acquire()
+
+        def __exit__(self, *error):
+            lock.release()
+            monkeypatch.setattr(importing, "_lock", lock)
+            importlib.import_module(names[1])
+
+    monkeypatch.setattr(importing, "_lock", Meanwhile())
+    importlib.import_module(names[0])
+    assert calls == [0]
+
+
 def test_looking_for_the_module_without_importing_it_uses_nothing_up(target, watch):
     name = target()
     calls = watch(name)
