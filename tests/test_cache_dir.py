@@ -60,6 +60,20 @@ def installed_late() -> tuple[str, str | None]:
     return directory, environment.get("LOGNAME")
 
 
+def taken_out_while_another_thread_imports() -> None:
+    from compat.shims import cache_dir
+
+    late, cache_dir.when_imported = [], lambda names, act: late.append(act) or (lambda: None)
+    compat.install("cache_dir")
+    from torch._inductor import utils
+
+    code = utils.python_subprocess_env.__code__
+    compat.uninstall("cache_dir")
+    for act in late:
+        act()
+    assert utils.python_subprocess_env.__code__ is code
+
+
 def taken_out() -> None:
     finders = list(sys.meta_path)
     compat.install("cache_dir")
@@ -102,3 +116,7 @@ def test_it_can_be_installed_after_inductor_is_imported(fresh: Callable[..., Any
 
 def test_it_is_taken_out_without_a_trace(fresh: Callable[..., Any]) -> None:
     fresh(taken_out)
+
+
+def test_uninstalled_while_another_thread_imports_it_stays_out(fresh: Callable[..., Any]) -> None:
+    fresh(taken_out_while_another_thread_imports)

@@ -431,6 +431,9 @@ def test_a_torch_that_has_the_rule_is_native_and_is_left_alone(monkeypatch: pyte
     with compat.realize_on_reuse():
         assert BOX.should_realize_on_reuse is with_the_rule
         assert compat.cache_key() == ""
+    compat.install("realize_on_reuse")
+    assert shim._scopes.asked() is None
+    compat.uninstall("realize_on_reuse")
     with pytest.raises(compat.UnsupportedError, match="num_reads"):
         compat.realize_on_reuse(mode="backport")
 

@@ -24,7 +24,7 @@ from types import FunctionType, SimpleNamespace
 from typing import Any
 
 from ..importing import when_imported
-from ..patch import Layer
+from ..patch import Layer, lock
 from ..replacing import Replacing
 from ..requirements import Parameters, Refers, Symbol
 from ..selection import Shim
@@ -75,12 +75,19 @@ _children = Replacing("cache_dir/1/children", {_CHILDREN: _telling}, changes_cod
 
 def _install(mode: str) -> Callable[[], None]:
     undo = [_replacing.install(mode)]
+
+    def children() -> None:
+        with lock:
+            if undo:  # else it was uninstalled while another thread imported
+                undo.append(_children.install(mode))
+
     if mode == "backport":
-        undo.append(when_imported((_STARTS_THEM,), lambda: undo.append(_children.install(mode))))
+        undo.append(when_imported((_STARTS_THEM,), children))
 
     def uninstall() -> None:
-        for step in undo:
-            step()
+        with lock:
+            while undo:
+                undo.pop()()
 
     return uninstall
 
