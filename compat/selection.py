@@ -73,8 +73,10 @@ def select(shim: Shim, mode: str = "auto") -> Selection:
     selection = _selected.get(key)
     if selection is None:
         asked, why = asked_for(shim, mode)
-        selection = decide(shim, asked, why, version.text(), Live() if version.root() else None)
-        _selected[key] = selection
+        there = version.root() is not None
+        selection = decide(shim, asked, why, version.text(), Live() if there else None)
+        if there:  # torch may still come: by an installation, or on the path
+            _selected[key] = selection
     return selection
 
 
@@ -145,7 +147,8 @@ def decide(shim: Shim, asked: str, why: str, torch: str | None, reader: Reader |
 
 
 def _reason(mode: str, asked: str, expected: str, why: str, torch: str | None, deciding: Answer) -> str:
-    what = f"torch {torch} has it" if mode == "native" else f"torch {torch} lacks it and the backport fits"
+    lacks = f"torch {torch} lacks it and the backport fits" if asked == "auto" else f"the backport fits torch {torch}"
+    what = f"torch {torch} has it" if mode == "native" else lacks
     by = f", and {why}" if asked != "auto" else ""
     though = f", though by its number it should be {expected}" if asked == "auto" and mode != expected else ""
     return f"{what}: {deciding.requirement}{by}{though}"

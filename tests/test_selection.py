@@ -79,6 +79,14 @@ def test_a_mode_asked_for_by_name_is_had_or_refused_with_the_requirement(mode):
         assert all(said in str(caught.value) for said in (BY_NAME[mode], f"mode={mode!r}", torch.__version__))
 
 
+@pytest.mark.parametrize(
+    ("asked", "says"), [("auto", "torch 9.0 lacks it and"), ("backport", "the backport fits torch")]
+)
+def test_what_was_not_looked_for_is_not_said_to_be_lacking(asked, says):
+    shim = SHIM._replace(native=(Symbol("torch:nothing", "class"),), backport=(Symbol("torch:nn"),))
+    assert decide(shim, asked, "", "9.0", Live()).reason.startswith(says)
+
+
 def test_the_reason_says_why_it_is_no_other_mode():
     status = status_of()
     if BY_AUTO == "native":

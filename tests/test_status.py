@@ -202,6 +202,26 @@ def test_status_before_torch_is_imported_reads_its_source_and_imports_nothing(py
     assert mode == BY_AUTO
 
 
+TORCH_THAT_COMES_LATER = """
+import sys
+sys.modules["torch"] = None
+import compat
+def told():
+    with compat.lazy_graph_module():
+        return next(row.mode for row in compat.status() if row.name == "lazy_graph_module")
+print(told())
+del sys.modules["torch"]
+print(told())
+import torch.fx.passes.split_module
+print(told())
+"""
+
+
+def test_a_torch_that_comes_later_is_noticed(python):
+    got = python("-c", TORCH_THAT_COMES_LATER)
+    assert (got.stdout.split(), got.stderr) == (["noop", BY_AUTO, BY_AUTO], "")
+
+
 WITHOUT_TORCH = """
 import json, runpy, sys
 {hide}
