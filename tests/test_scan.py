@@ -91,6 +91,7 @@ def test_a_real_wheel_takes_less_than_two_seconds_and_300_mb():
 
 BAD = {
     "missing": "there is no such file",
+    "x" * 300: "there is no such file",
     "truncated.whl": "not a whole wheel",
     "no-torch.zip": "no torch in it",
     "no-record.whl": "it has no RECORD",

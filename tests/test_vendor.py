@@ -120,6 +120,19 @@ def test_a_link_is_followed(copy: Path, tmp_path: Path) -> None:
     assert (tmp_path / "link").is_symlink()
 
 
+def test_a_link_in_the_place_of_the_copy_is_followed_too(copy: Path, tmp_path: Path) -> None:
+    engine = tmp_path / "engine"
+    engine.mkdir()
+    (engine / "compat").symlink_to(os.path.relpath(copy, engine))
+    (copy / "LICENSE").unlink()
+    for _ in range(2):
+        assert main(["vendor", str(engine), "--force"]) == 0
+        assert main(["vendor", str(engine), "--check"]) == 0
+        assert [path.name for path in engine.iterdir() if path.is_symlink()] == ["compat"]
+    assert sorted(path.name for path in copy.parent.iterdir() if path != engine) == [copy.name]
+    assert (copy / "LICENSE").exists()
+
+
 def edit(copy: Path) -> None:
     with (copy / "patch.py").open("a") as file:
         file.write("# ours\n")
@@ -187,6 +200,8 @@ def test_places_that_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert str(tmp_path / "file") in sentence([str(tmp_path / "file")], capsys)
     assert "is no copy" in sentence([str(tmp_path / "file"), "--check"], capsys)
     assert "is no copy" in sentence([str(tmp_path / "nowhere"), "--check"], capsys)
+    assert "File name too long" in sentence([str(tmp_path / ("x" * 300))], capsys)
+    assert "File name too long" in sentence([str(tmp_path / ("x" * 300)), "--check"], capsys)
     for name in ("a.b", "a-b", "", "class", "../x"):
         assert repr(name) in sentence([str(tmp_path), f"--name={name}"], capsys)
     assert os.listdir(tmp_path) == ["file"]

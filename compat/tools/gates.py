@@ -4,6 +4,7 @@ dead."""
 from __future__ import annotations
 
 import ast
+import os
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -41,17 +42,17 @@ def search(paths: Iterable[str], torches: Range) -> tuple[list[File], list[str]]
     scopes = Scopes()
     for path in paths:
         below = Path(path)
-        if not below.exists():
+        there = os.path.exists(path)
+        if not there:
             sentences.append(f"{path}: there is no such file or folder")
-        for file in sorted(below.rglob("*.py")) if below.is_dir() else [below] if below.exists() else []:
+        for file in sorted(below.rglob("*.py")) if os.path.isdir(path) else [below] if there else []:
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # an invalid escape in somebody's string is not ours to tell
                     tree = ast.parse(file.read_bytes())
-            except (OSError, SyntaxError, ValueError) as error:
+                files.append(File(file, tree, list(_Finder(file, tree, scopes, torches).gates())))
+            except (OSError, SyntaxError, ValueError, RecursionError) as error:
                 sentences.append(f"{file}: cannot be read ({error})")
-                continue
-            files.append(File(file, tree, list(_Finder(file, tree, scopes, torches).gates())))
     return files, sentences
 
 

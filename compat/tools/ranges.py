@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
@@ -63,7 +64,7 @@ def _is_torch(text: str) -> bool:
 def torch_range(spec: str) -> Range:
     """spec: `>=2.12,<2.16`, or the path of a pyproject.toml or requirements file. Raises ValueError in one sentence."""
     path = Path(spec)
-    if not path.is_file():
+    if not os.path.isfile(path):  # which may be no name of a file at all
         try:
             return Range(spec, (SpecifierSet(spec),))
         except InvalidSpecifier as error:

@@ -6,6 +6,7 @@ imported or executed.
 
 from __future__ import annotations
 
+import os
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -38,7 +39,7 @@ class Torch(NamedTuple):
 @contextmanager
 def opened(path: str) -> Iterator[Torch]:
     """The torch at `path`, for as long as the context lasts. Raises Unreadable, here or while its source is read."""
-    if not Path(path).exists():
+    if not os.path.exists(path):  # no error, whatever the name is; Path has one for a name that is too long
         raise Unreadable(f"{path}: there is no such file or folder")
     if Path(path).is_dir():
         folder = _parent(Path(path))

@@ -21,11 +21,11 @@ def unused(trees: dict[Path, ast.Module], gone: dict[Path, Lines]) -> list[Defin
     """The module-level definitions in `trees` that are used, but only in the lines that are gone or in one another.
 
     A name counts as used wherever it occurs, whatever it stands for there, and as a string: too much is kept, never too
-    little.
+    little. An import alone is no use, but in an `__init__.py`, where it is an offer to others.
     """
     uses: dict[str, list[tuple[Path, int]]] = {}
     for path, tree in trees.items():
-        for name, line in _names(tree):
+        for name, line in _names(tree, offers=path.name == "__init__.py"):
             uses.setdefault(name, []).append((path, line))
     left = [one for path, tree in trees.items() for one in _definitions(path, tree)]
     gone, found = {path: gone.get(path, ()) for path in trees}, []
@@ -56,7 +56,7 @@ def _definitions(path: Path, tree: ast.Module) -> Iterator[Definition]:
             yield Definition(path, node.lineno, node.end_lineno or node.lineno, node.targets[0].id)
 
 
-def _names(tree: ast.Module) -> Iterator[tuple[str, int]]:
+def _names(tree: ast.Module, offers: bool) -> Iterator[tuple[str, int]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
             yield node.id, node.lineno
@@ -65,4 +65,4 @@ def _names(tree: ast.Module) -> Iterator[tuple[str, int]]:
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
             yield node.value, node.lineno
         elif isinstance(node, ast.ImportFrom):
-            yield from ((alias.name, node.lineno) for alias in node.names if alias.asname)
+            yield from ((alias.name, node.lineno) for alias in node.names if alias.asname or offers)

@@ -46,8 +46,9 @@ def run(dest: str, name: str | None, force: bool, check: bool) -> int:
     """The command. Returns 0, or 1 where a copy is not what its manifest says. Raises ValueError and CompatError."""
     if name is not None and (not name.isidentifier() or keyword.iskeyword(name)):
         raise ValueError(f"--name is {name!r}; it can be any name that Python can import")
-    folder = Path(dest).resolve()  # a link is followed: what it leads to is replaced, not the link
-    place = folder if name is None and (folder / MANIFEST).exists() else folder / (name or PACKAGE.name)
+    # What a link leads to is replaced, not the link. os.path, since Path raises for names and links that lead nowhere.
+    there = name is None and os.path.exists(os.path.join(dest, MANIFEST))
+    place = Path(os.path.realpath(dest if there else os.path.join(dest, name or PACKAGE.name)))
     try:
         return _check(place) if check else _vendor(place, force)
     except OSError as error:
