@@ -18,6 +18,8 @@ def test_tox_has_the_torches_of_pyproject():
     torches = CHOSEN["matrix-torches"]
     assert tox["tox"]["env_list"] == f"torch{{{','.join(torches)}}}"
     assert tox["testenv"]["deps"].split("\n")[1:] == [f"torch{torch}: torch=={torch}" for torch in torches]
+    told = [f"torch{torch}: COMPAT_TEST_TORCH = {torch}" for torch in torches]
+    assert tox["testenv"]["set_env"].split("\n")[1:] == told
 
 
 def test_the_default_torches_are_some_of_the_matrix_and_the_newest_is_among_them():
