@@ -23,7 +23,7 @@ What it says:
 - `exact` gave the bits of torch as it is for every model, depth, seed and input. That is why it is the default.
 - `traffic` changes 16-bit models by the rounding of what is stored. The error grows towards eager's, which rounds
   everything, and stays below it; tokens can differ from stock's. They differ between eager and stock, too.
-- Between one rank and two, tokens differed nowhere for `stock` and `exact`; for `traffic`, where the row says so.
+- Between one rank and two, tokens differed nowhere.
 - A first form of `exact` stored float32 residual sums of bf16 models as well: nothing is rounded there. Six of 60
   inputs came out otherwise by an ulp, because on the CPU a sum takes as many lanes as fit the narrowest dtype that its
   kernel reads, and stored float32 alone is summed in half as many. So `exact` leaves these to torch on the CPU.

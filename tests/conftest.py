@@ -26,7 +26,7 @@ from warm import Warm
 
 ROOT = Path(__file__).parents[1]
 RELEASE = tuple(int(number) for number in re.findall(r"\d+", torch.__version__)[:2])
-# What `lazy_graph_module` can be on this torch, and the word that gets it. As the issue has it, not as compat says.
+# What `lazy_graph_module` can be on this torch, and the word that gets it. By upstream (pytorch#177907), not by compat.
 WORKING = "native" if RELEASE >= (2, 12) else "backport"
 ASK = "auto" if RELEASE >= (2, 11) else "backport"
 

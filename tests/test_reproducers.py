@@ -26,7 +26,7 @@ the shim had is in brackets. Written by `COMPAT_TEST_RECORD=1 pytest tests/test_
 |---|---|---|---|
 """
 TORCH = torch.__version__.partition("+")[0]
-# The release in which torch got right itself, as the catalogue of defects has it, not as compat says; and where the
+# The release in which torch got right itself, by upstream's own history, not as compat says; and where the
 # defect is younger than the oldest torch that is tested, the first one that has it.
 FIXED = {
     "cpp_indirect_assert": (2, 12),

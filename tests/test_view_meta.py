@@ -24,7 +24,7 @@ from compat.source import Source
 
 SHIMS = named(["view_meta_cache", "symbolic_view_meta"])
 (OWNING,) = SHIMS[0].native
-SPOILT, SYMBOLIC = RELEASE < (2, 14), RELEASE < (2, 11)  # as the catalogue of defects has it, not as compat says
+SPOILT, SYMBOLIC = RELEASE < (2, 14), RELEASE < (2, 11)  # by pytorch#185861 and upstream's history, not as compat says
 
 
 def test_the_header_and_the_running_torch_say_the_same() -> None:
