@@ -17,7 +17,7 @@ def main(arguments: list[str] | None = None) -> int:
     shown = commands.add_parser("status", help="the mode of every shim on this torch, and why")
     shown.add_argument("--json", dest="as_json", action="store_true", help="the same as JSON, with the evidence")
     demo = commands.add_parser("demo", help="a transformer with and without the two speed shims, compared")
-    demo.add_argument("--layers", type=int, default=28, metavar="N", help="layers of the transformer (default: 28)")
+    demo.add_argument("--layers", type=int, default=28, metavar="N", help="layers of it (default: %(default)s)")
     scanned = commands.add_parser("scan", help="the mode of every shim on torches that are read, not installed")
     scanned.add_argument("paths", nargs="+", metavar="PATH", help="a torch wheel, source tree, checkout or environment")
     scanned.add_argument("--against", metavar="OLD", help="only what differs from this one; exit status 1 for a loss")

@@ -7,16 +7,16 @@ by-name imports, closures, containers. And the function stays the same object, w
 from __future__ import annotations
 
 import dis
+import sys
 from collections.abc import Callable, Iterable
 from types import CodeType
 from typing import Any
 
-_LOAD_ATTR = dis.opmap["LOAD_ATTR"]
-_LOAD_METHOD = dis.opmap.get("LOAD_METHOD", 256)
 # Up to Python 3.11 a method call loads its name by LOAD_METHOD. From 3.12 on that is no real opcode any more: it is
 # LOAD_ATTR with the lowest bit of its argument set, and the index of the name stands above that bit.
-_SHIFT = 1 if _LOAD_METHOD > 255 else 0
-_CALL_LOAD = _LOAD_ATTR if _SHIFT else _LOAD_METHOD
+_SHIFT = int(sys.version_info >= (3, 12))
+_LOAD_ATTR = dis.opmap["LOAD_ATTR"]
+_CALL_LOAD = _LOAD_ATTR if _SHIFT else dis.opmap["LOAD_METHOD"]
 _CACHE = 0  # room that an instruction keeps for the interpreter, from Python 3.11 on
 
 _REPLACEMENT = "<replacement>"
@@ -37,16 +37,16 @@ def redirect_calls(code: CodeType, old: tuple[str, str], new: tuple[str, str]) -
         return None
     raw = bytearray(code.co_code)
     load_owner, load_method = bytes((_LOAD_ATTR, owner)), bytes((_CALL_LOAD, method))
-    sites, at = 0, raw.find(load_method)
+    found, at = False, raw.find(load_method)
     while at != -1:
         before = at - 2
-        while before > 0 and raw[before] == _CACHE:
+        while raw[before] == _CACHE:  # ends: what a method is called on is loaded before
             before -= 2
         if at % 2 == 0 and raw[before : before + 2] == load_owner:
             raw[before + 1], raw[at + 1] = (len(names) - 2) << _SHIFT, new_method
-            sites += 1
+            found = True
         at = raw.find(load_method, at + 1)
-    return code.replace(co_code=bytes(raw), co_names=names) if sites else None
+    return code.replace(co_code=bytes(raw), co_names=names) if found else None
 
 
 def call_instead(code: CodeType, replacement: Callable[..., Any], added: Iterable[str] = ()) -> CodeType:

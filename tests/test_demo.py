@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import WORKING
+from conftest import ROOT, WORKING
 
 from compat import lazy_graph_module
 from compat.__main__ import main
@@ -67,3 +67,10 @@ def test_without_a_compiler_it_says_so_and_other_failures_stay_failures(captured
 def test_no_layers_are_refused_in_one_sentence(capsys):
     assert main(["demo", "--layers", "0"]) == 2
     assert capsys.readouterr().err == "compat: --layers is 0; it can be 1 or more\n"
+
+
+def test_the_model_is_the_one_of_the_readme(capsys):
+    with pytest.raises(SystemExit):
+        main(["demo", "--help"])
+    assert "(default: 28)" in capsys.readouterr().out
+    assert "on a 28-layer transformer builds 57 partitions" in (ROOT / "README.md").read_text()

@@ -186,6 +186,7 @@ BEFORE_TORCH = """
 import sys, json
 import compat
 before = set(sys.modules)
+assert "packaging.version" not in before  # two thirds of what an import of compat may take
 (row,) = (row for row in compat.status() if row.name == "lazy_graph_module")
 of_torch = [name for name in sys.modules if name.partition(".")[0] == "torch"]
 print(json.dumps([sorted(set(sys.modules) - before), of_torch, row.mode]))
@@ -275,6 +276,7 @@ def test_without_torch_it_imports_works_and_says_so(python, flags, hide, argumen
     assert (got.returncode, got.stderr) == (0, "")
     if arguments:
         read = json.loads(got.stdout)
+        assert got.stdout == json.dumps(read, indent=2) + "\n"
         assert (read["torch"], {shim["mode"] for shim in read["shims"]}) == (None, {"noop"})
         assert [list(shim) for shim in read["shims"]] == [FIELDS] * len(all_shims())
     else:
