@@ -61,7 +61,15 @@ def test_what_cannot_be_pickled_is_not_cached(error: Exception, put_in: None) ->
 
 
 @pytest.mark.parametrize(
-    "error", [RuntimeError("out of memory"), NotImplementedError("no"), KeyError("no")], ids=lambda error: str(error)
+    "error",
+    [
+        RuntimeError("out of memory"),
+        RuntimeError("pybind11 has no memory"),
+        RuntimeError("it is not pickleable."),
+        NotImplementedError("no"),
+        KeyError("no"),
+    ],
+    ids=str,
 )
 def test_other_errors_stay_what_they_are(error: Exception, put_in: None) -> None:
     with pytest.raises(type(error)) as raised:

@@ -87,6 +87,21 @@ def test_what_was_not_looked_for_is_not_said_to_be_lacking(asked, says):
     assert decide(shim, asked, "", "9.0", Live()).reason.startswith(says)
 
 
+def test_of_all_that_is_lacking_the_first_is_told():
+    lacking = tuple(Symbol(f"torch:{name}", "class") for name in ("first", "second", "third"))
+    reason = decide(SHIM._replace(native=lacking, backport=lacking), "auto", "", "9.0", Live()).reason
+    assert "torch:first" in reason
+    assert not any(name in reason for name in ("second", "third"))
+
+    class Unsure:
+        def find(self, target):
+            raise Undecided(f"who knows about {target}")
+
+    reason = decide(SHIM._replace(native=lacking, backport=lacking), "auto", "", "9.0", Unsure()).reason
+    assert "torch:first" in reason
+    assert not any(name in reason for name in ("second", "third"))
+
+
 def test_the_reason_says_why_it_is_no_other_mode():
     status = status_of()
     if BY_AUTO == "native":
