@@ -79,6 +79,13 @@ def test_a_mode_asked_for_by_name_is_had_or_refused_with_the_requirement(mode):
         assert all(said in str(caught.value) for said in (BY_NAME[mode], f"mode={mode!r}", torch.__version__))
 
 
+def test_a_mode_is_a_surprise_only_where_nobody_asked_for_it_and_the_version_has_another():
+    shim = SHIM._replace(native=(Symbol("torch:nn"),), backport=(Symbol("torch:nn"),))
+    cases = [(asked, said) for asked in ("auto", "backport") for said in ("2.11", "2.12")]
+    told = {case: decide(shim, case[0], "", case[1], Live()).reason for case in cases}
+    assert [case for case, reason in told.items() if "though" in reason] == [("auto", "2.11")]
+
+
 @pytest.mark.parametrize(
     ("asked", "says"), [("auto", "torch 9.0 lacks it and"), ("backport", "the backport fits torch")]
 )
