@@ -92,6 +92,7 @@ def test_a_patch_of_the_users_may_end_when_ours_has_ended() -> None:
 
 def test_nothing_is_left_on_the_config_module() -> None:
     before = dict(vars(type(CONFIG)))
+    assert "cache_key_tag" not in before  # nor by any test so far
     with in_force():
         assert "cache_key_tag" in vars(type(CONFIG))
     assert dict(vars(type(CONFIG))) == before
