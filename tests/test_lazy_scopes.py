@@ -20,6 +20,7 @@ import pytest
 import torch
 from conftest import (
     ASK,
+    WORKING,
     kind_of,
     lazy,
     made,
@@ -547,6 +548,13 @@ def test_entered_twice_and_left_elsewhere_the_inner_one_ends() -> None:
             home.run(left.__exit__, None, None, None)
 
 
+def test_what_is_asked_for_has_a_name_but_for_enabled() -> None:
+    with compat.lazy_graph_module(enabled=True, mode=ASK):
+        assert made() == "lazy"
+    with pytest.raises(TypeError, match="positional"):
+        compat.lazy_graph_module(True, ASK)  # type: ignore[misc]
+
+
 def test_a_context_that_has_been_left_is_left_again_without_harm() -> None:
     context = compat.lazy_graph_module(mode=ASK)
     context.__enter__()
@@ -557,7 +565,10 @@ def test_a_context_that_has_been_left_is_left_again_without_harm() -> None:
 
 def test_two_threads_that_come_first_make_one_patch(monkeypatch: pytest.MonkeyPatch) -> None:
     here = sys.modules[compat.lazy_graph_module.__module__]
-    monkeypatch.setattr(here, "_patches", {})
+    stale = [
+        here.Patch([(function, lambda _: print)]) for function in (lambda: 1, lambda: 2)
+    ]
+    monkeypatch.setattr(here, "_patches", {WORKING: [*stale]})
 
     class Meanwhile:
         """Another thread is first to get the lock."""
@@ -574,7 +585,7 @@ def test_two_threads_that_come_first_make_one_patch(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(here, "lock", Meanwhile())
     with compat.lazy_graph_module(mode=ASK):
         assert made() == "lazy"
-    assert [len(patches) for patches in here._patches.values()] == [1]
+    assert [len(patches) for patches in here._patches.values()] == [3]
 
 
 def test_where_torch_has_lost_a_function_since_it_was_looked_at_nothing_goes_in(

@@ -80,10 +80,12 @@ def test_a_mode_asked_for_by_name_is_had_or_refused_with_the_requirement(mode):
 
 
 def test_a_mode_is_a_surprise_only_where_nobody_asked_for_it_and_the_version_has_another():
-    shim = SHIM._replace(native=(Symbol("torch:nn"),), backport=(Symbol("torch:nn"),))
-    cases = [(asked, said) for asked in ("auto", "backport") for said in ("2.11", "2.12")]
-    told = {case: decide(shim, case[0], "", case[1], Live()).reason for case in cases}
+    shim = SHIM._replace(native=(Symbol("torch:fx"), Symbol("torch:nn")), backport=(Symbol("torch:optim"),))
+    cases = [(asked, said) for asked in ("auto", "native", "backport") for said in ("2.11", "2.12")]
+    told = {case: decide(shim, case[0], "somebody wants it", case[1], Live()).reason for case in cases}
     assert [case for case, reason in told.items() if "though" in reason] == [("auto", "2.11")]
+    assert [case for case, reason in told.items() if "somebody wants it" in reason] == cases[2:]
+    assert [case for case, reason in told.items() if "torch:nn exists" in reason] == cases[:4], "the last one decides"
 
 
 @pytest.mark.parametrize(
