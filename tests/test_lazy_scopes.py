@@ -565,9 +565,7 @@ def test_a_context_that_has_been_left_is_left_again_without_harm() -> None:
 
 def test_two_threads_that_come_first_make_one_patch(monkeypatch: pytest.MonkeyPatch) -> None:
     here = sys.modules[compat.lazy_graph_module.__module__]
-    stale = [
-        here.Patch([(function, lambda _: print)]) for function in (lambda: 1, lambda: 2)
-    ]
+    stale = [here.Patch([(function, lambda _: print)]) for function in (lambda: 1, lambda: 2)]
     monkeypatch.setattr(here, "_patches", {WORKING: [*stale]})
 
     class Meanwhile:
@@ -585,6 +583,7 @@ def test_two_threads_that_come_first_make_one_patch(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(here, "lock", Meanwhile())
     with compat.lazy_graph_module(mode=ASK):
         assert made() == "lazy"
+    compat.lazy_graph_module(mode=ASK)
     assert [len(patches) for patches in here._patches.values()] == [3]
 
 

@@ -368,6 +368,13 @@ def test_a_bad_range_is_one_sentence(tmp_path, spec, says, capsys):
     assert err.count("\n") == 1
 
 
+def test_without_a_range_there_is_nothing_to_prune_for(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["prune"])
+    assert ended.value.code == 2
+    assert "--torch" in capsys.readouterr().err
+
+
 def test_no_torch_from_2_12_on_needs_the_backport_of_lazy_graph_module(capsys):
     assert main(["prune", "--torch", ">=2.12,<2.16"]) == 0
     goes, stays = capsys.readouterr().out.split("Still needed:")
