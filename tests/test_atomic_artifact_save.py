@@ -16,6 +16,7 @@ from conftest import RELEASE
 from torch._dynamo.aot_compile import AOTCompiledFunction
 
 import compat
+from compat.shims.atomic_artifact_save import _replace, _saving_artifact
 
 MODULE: Any = sys.modules["torch._inductor.standalone_compile"]
 AFFECTED = RELEASE < (2, 12)
@@ -114,6 +115,25 @@ def test_an_unpacked_artifact_goes_torchs_way(tmp_path: Path) -> None:
     finally:
         compat.uninstall("atomic_artifact_save")
     assert not (tmp_path / "folder").is_file()
+
+
+def test_what_is_not_one_binary_file_is_passed_on_as_it_is() -> None:
+    seen: list[Any] = []
+    below = SimpleNamespace(call=lambda *args, **named: seen.append((args, named)))
+    save = _saving_artifact(SimpleNamespace(below=below))  # type: ignore[arg-type]
+    for args, named in (("self",), {"path": "there", "format": "unpacked"}), (("self", "there"), {"format": "binary"}):
+        save(*args, **named)
+        assert seen.pop() == (args, named)
+
+
+def test_of_a_new_file_that_cannot_be_written_nothing_is_left(tmp_path: Path) -> None:
+    def half(path: str) -> None:
+        Path(path).write_bytes(b"half")
+        raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space left"):
+        _replace(str(tmp_path / "artifact"), half)
+    assert not list(tmp_path.iterdir())
 
 
 def test_it_is_taken_out_without_a_trace() -> None:

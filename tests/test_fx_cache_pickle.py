@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator
+from unittest import mock
 
 import pytest
 import torch
@@ -53,10 +54,12 @@ def dump(error: Exception) -> None:
     ids=lambda error: type(error).__name__,
 )
 def test_what_cannot_be_pickled_is_not_cached(error: Exception, put_in: None) -> None:
-    from torch._inductor.codecache import BypassFxGraphCache
+    from torch._inductor import codecache
 
-    with pytest.raises(BypassFxGraphCache, match="Failed to pickle cache key") as raised:
+    bypassed = pytest.raises(codecache.BypassFxGraphCache, match="Failed to pickle cache key")
+    with mock.patch.object(codecache.log, "warning") as told, bypassed as raised:
         dump(error)
+    told.assert_called_once_with("Failed to pickle cache key", exc_info=True)
     assert raised.value.__cause__ is error
 
 

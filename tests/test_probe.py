@@ -243,6 +243,9 @@ TRICKY = {
     "finally": "try:\n    f = 1\nfinally:\n    def f(a): pass",
     "try else": "try:\n    pass\nexcept ValueError:\n    f = 1\nelse:\n    def f(a): pass",
     "unused except": "def f(a): pass\ntry:\n    pass\nexcept ValueError:\n    def f(a, b): pass",
+    "inherited from there": "class B:\n    f = 1\nclass C(B): pass",
+    "metaclass": "class M(type):\n    f = 1\nclass C(metaclass=M): pass",
+    "decorated": "def add(c):\n    setattr(c, 'f', 1)\n    return c\n@add\nclass C: pass",
     "except as": "def f(a): pass\ntry:\n    1 / 0\nexcept ZeroDivisionError as f: pass",
 }
 
