@@ -146,9 +146,9 @@ def _compiled(module: ast.Module, scope: _Scope, node: _Function) -> CodeType:
     bare: ast.stmt = type(node)(**{**{f: getattr(node, f) for f in node._fields}, "decorator_list": []})
     ast.copy_location(bare, node)
     if isinstance(scope, ast.ClassDef):  # for private names, and for super()
-        around = ast.parse(f"class {scope.name}: pass")
-        around.body[0].body = [bare]  # type: ignore[attr-defined]
-        bare = around.body[0]
+        (around,) = ast.parse(f"class {scope.name}: pass").body
+        around.body = [bare]  # type: ignore[attr-defined]
+        bare = around
     futures = [s for s in module.body if isinstance(s, ast.ImportFrom) and s.module == "__future__"]
     code = compile(ast.Module([*futures, bare], []), "<torch source>", "exec", dont_inherit=True)
     return next(c for c in nested(code) if c.co_name == node.name and c.co_firstlineno == node.lineno)

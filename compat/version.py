@@ -21,8 +21,7 @@ def root() -> str | None:
         path = list(getattr(torch, "__path__", ()))
         return path[0] if path else None
     spec = importlib.util.find_spec("torch")
-    found = list(spec.submodule_search_locations or ()) if spec else []
-    return found[0] if found else None
+    return next(iter(spec.submodule_search_locations or ()), None) if spec else None
 
 
 def text() -> str | None:

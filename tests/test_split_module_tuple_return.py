@@ -85,7 +85,7 @@ def test_the_graphs_are_those_that_torch_makes(steps: Any, output: Any, partitio
     gm = graph_of(steps, output, 2)
     try:
         ours = split_module(gm, gm, partitioned(gm, partition), **options)
-    except RuntimeError:  # the partitions run in a circle
+    except (KeyError, RuntimeError):  # the partitions run in a circle
         return
     _wrap(ours)
     theirs = split_module(gm, gm, partitioned(gm, partition), tuple_return=True, **options)

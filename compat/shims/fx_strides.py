@@ -31,7 +31,8 @@ def _constraining(layer: Layer) -> Callable[..., Any]:
         value = meta.get("val") if isinstance(meta, dict) else seen
         if isinstance(value, sys.modules["torch"].Tensor):
             node = SimpleNamespace(args=(SimpleNamespace(meta={"val": value}),), kwargs={})
-            return layer.below.call(node, given)[0][0]
+            (done,), _ = layer.below.call(node, given)
+            return done
         if isinstance(given, (list, tuple)) and isinstance(value, (list, tuple)):
             return type(given)([constrained(*pair) for pair in zip(given, value)])
         if isinstance(given, dict) and isinstance(value, dict):

@@ -184,7 +184,7 @@ def _counted(data: Any, ir: dict[str, Any]) -> tuple[int, int] | None:
             return prod(map(int, size))
         # As a dense access to something that is read, so that each version hints at it in its own way: without a guard,
         # and with 0 for a size that is not known.
-        names = dependencies.index_vars_no_squeeze(size, prefix="c")[0][0]
+        (names,), _ = dependencies.index_vars_no_squeeze(size, prefix="c")
         dense = dependencies.MemoryDep(reads[0].name, ir["sympy"].Add(*names), tuple(names), size)
         return int(graph.get_dep_size_hint(dense)) // width_of(reads[0].name)
 

@@ -46,7 +46,8 @@ def _wrap(split: Any) -> None:
         if node.op == "call_module":  # nor any but those that call a partition
             partition = split.get_submodule(node.target)
             output = next(iter(reversed(partition.graph.nodes)))
-            if isinstance(output.args[0], fx.Node):
+            (result,) = output.args
+            if isinstance(result, fx.Node):
                 output.args = (output.args,)
                 partition.recompile()
                 copies[node] = fx.Proxy(copies[node])[0].node
