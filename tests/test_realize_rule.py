@@ -289,7 +289,7 @@ def test_a_gather_reads_an_element_a_step_and_not_its_table() -> None:
 @pytest.mark.skipif(RELEASE < (2, 13), reason="the parameter came in 2.13")
 def test_a_loop_that_broadcasts_is_no_reuse_from_2_13_on() -> None:
     with ours(), decisions() as found:
-        lowering.lower(lambda x, y, z: (x + y + z).expand(64, 8) * 2, [torch.ones(1, 8)] * 3)
+        lowering.lower(lambda x, y, z: (x + y + z).expand(64, 8) * 2, [torch.ones(1, 8) for _ in range(3)])
     assert not any(one.stored for one in found)
 
 
