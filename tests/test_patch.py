@@ -173,6 +173,11 @@ def test_where_torch_has_no_such_function_nothing_goes_in(monkeypatch):
     assert module.function(2) == 4
     undo()
     assert module.function(2) == 2
+    exec("def function(x):\n    return x + 5", vars(module))  # as a reload does
+    undo = one.install("backport")
+    assert module.function(2) == 14
+    undo()
+    assert module.function(2) == 7
     for replaced in (len, None):
         monkeypatch.setattr(module, "function", replaced)
         again = Replacing(f"made_up/{replaced}", {"made_up:function": double}, changes_codegen=False)

@@ -344,12 +344,15 @@ def test_a_size_that_has_a_hint_counts_as_the_number() -> None:
 
 
 @pytest.mark.parametrize(("threshold", "stored"), [(4, False), (2, True)])
-def test_where_a_size_has_no_hint_torchs_own_count_decides(threshold: int, stored: bool) -> None:
+@pytest.mark.parametrize("part", [lambda x, n: x[:n], lambda x, n: x[:1].expand(n, 4)], ids=["rows", "one row for all"])
+def test_where_a_size_has_no_hint_torchs_own_count_decides(
+    part: Callable[..., Any], threshold: int, stored: bool
+) -> None:
     def unbacked(x: Any, a: Any, b: Any, c: Any) -> Any:
         n = x.item()
         torch._check(n >= 2)
         torch._check(n <= 6)
-        y = a[:n] + b[:n] + c[:n]
+        y = part(a, n) + part(b, n) + part(c, n)
         return y.sum(0), y.amax(0), y.abs().sum(0)
 
     class Module(torch.nn.Module):
