@@ -83,22 +83,17 @@ def _patch(mode: str) -> Patch | None:
         chooser, splitter = _modules[_LAZY]._get_graph_module_cls, _modules[_SPLIT].split_module
     except (AttributeError, KeyError):
         return patch
-    if patch is None or not _is_of(patch, chooser, splitter):
+    if patch is None or patch.functions[0] is not chooser or patch.functions[-1] not in (chooser, splitter):
         replacements = [(chooser, _choosing)]
         if mode == "backport":
             replacements.append((splitter, _splitting))
         with lock:
-            for earlier in made:  # another thread was here meanwhile, or somebody has put back what was there before
-                if _is_of(earlier, chooser, splitter):
-                    return earlier
+            if made and made[-1] is not patch:  # another thread was here meanwhile
+                return made[-1]
             if all(answer(requirement, Live()).holds for requirement in getattr(SHIM, mode)):
                 patch = Patch(replacements)
                 made.append(patch)
     return patch
-
-
-def _is_of(patch: Patch, chooser: FunctionType, splitter: FunctionType) -> bool:
-    return patch.functions[0] is chooser and patch.functions[-1] in (chooser, splitter)
 
 
 def lazy_graph_module(enabled: bool = True, *, mode: str = "auto") -> Context:
