@@ -12,7 +12,7 @@ import os
 import sys
 import threading
 from _thread import get_ident
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from types import FunctionType, ModuleType
 from typing import Any, TypeVar
 
@@ -216,3 +216,20 @@ class Patch:
                 joint.fit(function)
             if joint.top is joint.bottom and function.__code__ is joint.code:
                 function.__code__ = joint.before
+
+
+def current(
+    made: list[Patch],
+    replacements: Sequence[tuple[FunctionType, Replace]],
+    make: Callable[[Sequence[tuple[FunctionType, Replace]]], Patch] = Patch,
+) -> Patch:
+    """The patch of these functions, and the last of `made` from now on: a new one, or, where somebody has put back
+    functions that were there before (as the undoing of a reload does), the one that they have had since then."""
+    functions = tuple([function for function, _ in replacements])
+    with lock:
+        if not made or made[-1].functions != functions:
+            earlier = [patch for patch in made if patch.functions == functions]
+            made.append(earlier[0] if earlier else make(replacements))
+            if earlier:
+                made.remove(earlier[0])  # where it was first; the list is at no time without a last one
+        return made[-1]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import FunctionType
 
 from .cache import CodegenPatch
-from .patch import Holder, Patch, Replace, lock, shared
+from .patch import Holder, Patch, Replace, current, shared
 from .probe import Live
 from .requirements import Absent, Requirement
 from .selection import Shim
@@ -47,13 +48,10 @@ class Replacing:
         """The patch of the functions that torch has now: a new one after a reload of torch's modules. Where somebody
         has put a function of his own in the place of one of them, it is the last one, or there is none."""
         functions = [_function(target) for target in self._replacements]
-        with lock:
-            last = self._patches[-1] if self._patches else None
-            if None in functions or (last and last.functions == tuple(functions)):
-                return last
-            pairs = [(f, make) for f, make in zip(functions, self._replacements.values()) if f is not None]
-            self._patches.append(CodegenPatch(pairs, self._part) if self._changes_codegen else Patch(pairs))
-            return self._patches[-1]
+        if None in functions:
+            return self._patches[-1] if self._patches else None
+        pairs = [(f, make) for f, make in zip(functions, self._replacements.values()) if f is not None]
+        return current(self._patches, pairs, partial(CodegenPatch, part=self._part) if self._changes_codegen else Patch)
 
 
 def replacing(

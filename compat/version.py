@@ -18,10 +18,11 @@ def root() -> str | None:
     """The folder of the torch package, or None where torch is not installed."""
     torch = sys.modules.get("torch")
     if torch is not None:
-        path = list(getattr(torch, "__path__", ()))
-        return path[0] if path else None
-    spec = importlib.util.find_spec("torch")
-    return next(iter(spec.submodule_search_locations or ()), None) if spec else None
+        folders = getattr(torch, "__path__", None)
+    else:
+        spec = importlib.util.find_spec("torch")
+        folders = spec.submodule_search_locations if spec else None
+    return next(iter(folders or ()), None)
 
 
 def text() -> str | None:

@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import TypeVar
 
 import pytest
-from conftest import ASK, made, same_on_every_torch, split_kinds, status_of
+from conftest import ASK, WORKING, made, same_on_every_torch, split_kinds, split_module_file, status_of
 
 import compat
 from compat.tools import vendor
@@ -147,3 +147,21 @@ def test_copies_of_one_version_share_one_patch_and_a_later_one_has_its_own(copie
         assert patches[0] is patches[1]
         assert patches[0] is not patches[2]
         assert patches[2]
+
+
+@pytest.mark.skipif(WORKING == "native", reason="split_module is patched by the backport alone")
+def test_where_a_reload_is_undone_each_version_is_where_it_lay(copies: dict[str, ModuleType]) -> None:
+    kept = dict(vars(split_module_file))
+    with copies["same_one"].lazy_graph_module(mode=ASK), copies["later"].lazy_graph_module(False, mode=ASK):
+        importlib.reload(split_module_file)
+        with copies["same_one"].lazy_graph_module(mode=ASK):
+            assert made() == "lazy"  # above the other version, as the new function has it
+        vars(split_module_file).update(kept)
+        with copies["same_one"].lazy_graph_module(mode=ASK):
+            assert (made(), split_kinds()) == ("plain", "plain")
+        split_module_file.split_module = lambda *args: kept["split_module"](*args)
+        with copies["same_one"].lazy_graph_module(mode=ASK):  # cannot see what is below: it is where it was last
+            assert (made(), split_kinds()) == ("plain", "plain")
+        vars(split_module_file).update(kept)
+    with copies["same_one"].lazy_graph_module(mode=ASK):
+        assert (made(), split_kinds()) == ("lazy", "lazy")

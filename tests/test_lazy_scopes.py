@@ -572,15 +572,16 @@ def test_two_threads_that_come_first_make_one_patch(monkeypatch: pytest.MonkeyPa
         """Another thread is first to get the lock."""
 
         def __enter__(self) -> None:
-            monkeypatch.setattr(here, "lock", lock)
+            monkeypatch.setattr(patching, "lock", lock)
             compat.lazy_graph_module(mode=ASK)
             lock.acquire()
 
         def __exit__(self, *error: object) -> None:
             lock.release()
 
-    lock = here.lock
-    monkeypatch.setattr(here, "lock", Meanwhile())
+    patching = sys.modules[here.Patch.__module__]
+    lock = patching.lock
+    monkeypatch.setattr(patching, "lock", Meanwhile())
     with compat.lazy_graph_module(mode=ASK):
         assert made() == "lazy"
     compat.lazy_graph_module(mode=ASK)

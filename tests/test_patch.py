@@ -186,3 +186,20 @@ def test_where_torch_has_no_such_function_nothing_goes_in(monkeypatch):
         assert module.function is replaced
     two.install("backport")()
     assert not two.active()
+
+
+def test_functions_that_are_put_back_get_the_patch_that_they_had(monkeypatch):
+    module = types.ModuleType("made_up")
+    monkeypatch.setitem(sys.modules, "made_up", module)
+    doubled, seen = Replacing("made_up/back", {"made_up:function": double}, changes_codegen=False), []
+    for step in "one", "two", "one":  # a reload, and its undoing
+        vars(module).setdefault(step, eval("lambda x: x + 5", vars(module)))
+        module.function = vars(module)[step]
+        seen.append(doubled.patch())
+    assert seen[0] is seen[2] is not seen[1]
+    assert len(doubled._patches) == 2
+    module.function = len  # no function of its own: so it is the one that was there last
+    undo = doubled.install("backport")
+    assert [module.one(2), module.two(2)] == [14, 7]
+    undo()
+    assert [module.one(2), module.two(2)] == [7, 7]

@@ -20,7 +20,7 @@ from typing import Any
 
 from ..bytecode import redirect_calls
 from ..errors import UnsupportedError
-from ..patch import Holder, Layer, Patch, lock, shared
+from ..patch import Holder, Layer, Patch, current, shared
 from ..probe import Live, answer
 from ..requirements import Calls, Parameters, Refers, Symbol
 from ..scope import Context, Scopes
@@ -75,8 +75,8 @@ def _splitting(layer: Layer) -> Callable[..., Any]:
 
 
 def _patch(mode: str) -> Patch | None:
-    """The patch for this mode: a new one after a reload of torch's modules, whose functions are new then. The old one
-    stays, or there is none, where something that does not fit has taken their place since the mode was selected."""
+    """The patch for this mode: another one after a reload of torch's modules, whose functions are new then. The last
+    one stays, or there is none, where something that does not fit has taken their place since the mode was selected."""
     made = _patches.setdefault(mode, [])
     patch = made[-1] if made else None
     try:
@@ -87,12 +87,8 @@ def _patch(mode: str) -> Patch | None:
         replacements = [(chooser, _choosing)]
         if mode == "backport":
             replacements.append((splitter, _splitting))
-        with lock:
-            if made and made[-1] is not patch:  # another thread was here meanwhile
-                return made[-1]
-            if all(answer(requirement, Live()).holds for requirement in getattr(SHIM, mode)):
-                patch = Patch(replacements)
-                made.append(patch)
+        if all(answer(requirement, Live()).holds for requirement in getattr(SHIM, mode)):
+            patch = current(made, replacements)
     return patch
 
 
