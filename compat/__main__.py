@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import signal
 import sys
 
 from .errors import CompatError
@@ -11,7 +12,8 @@ from .status import as_json, as_table, status
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one command. Returns the exit status: 0, or 2 where what was asked for cannot be had."""
+    """Runs one command. Returns the exit status: 0; 1 where what was looked for was found (a shim lost its
+    mode, a copy was edited); 2 where what was asked for cannot be had."""
     parser = argparse.ArgumentParser(prog="python -m compat", description="What compat does on this torch.")
     commands = parser.add_subparsers(dest="command", required=True)
     shown = commands.add_parser("status", help="the mode of every shim on this torch, and why")
@@ -24,9 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     scanned.add_argument("--json", dest="as_json", action="store_true", help="the same as JSON, with the evidence")
     pruned = commands.add_parser("prune", help="what no torch in a range needs any more")
     pruned.add_argument("paths", nargs="*", metavar="ENGINE_DIR", help="look for dead version branches in here instead")
-    pruned.add_argument(
-        "--torch", dest="spec", required=True, metavar="SPEC", help="'>=2.12,<2.16', or a file that requires torch"
-    )
+    pruned.add_argument("--torch", dest="spec", required=True, metavar="SPEC", help="'>=2.12', or a file that pins it")
     vendor = commands.add_parser("vendor", help="copy the runtime into an engine's tree, or check such a copy")
     vendor.add_argument("dest", metavar="DEST", help="the folder that holds the copy, or is to hold it")
     vendor.add_argument("--name", help="what the copy is called there (default: compat)")
@@ -56,4 +56,6 @@ def _tool(name: str):  # type: ignore[no-untyped-def]
 
 
 if __name__ == "__main__":
+    if hasattr(signal, "SIGPIPE"):  # who reads has seen enough, as `head` has: no reason for a traceback
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     sys.exit(main())

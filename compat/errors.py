@@ -7,3 +7,7 @@ class CompatError(Exception):
 
 class UnsupportedError(CompatError):
     """A mode was asked for by name and this torch cannot have it; the message names the requirement that failed."""
+
+
+# What `ast.parse` raises for text that is no Python; or that is some, but too deep for its parser.
+UNPARSABLE = (SyntaxError, ValueError, RecursionError, MemoryError)

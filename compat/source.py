@@ -12,6 +12,7 @@ from collections.abc import Callable
 from types import CodeType
 from typing import NamedTuple
 
+from .errors import UNPARSABLE
 from .probe import parameters_of, text_of
 from .requirements import Absent, Found, Undecided, nested
 
@@ -65,7 +66,7 @@ class Source:
                 raise Absent(f"{name} does not exist")
             try:
                 module = ast.parse(text)
-            except (SyntaxError, ValueError) as error:
+            except UNPARSABLE as error:
                 raise Undecided(f"{name} cannot be parsed by this Python ({error})") from error
             self._modules[name] = module, _elsewhere(module)
         return self._modules[name]

@@ -336,6 +336,8 @@ FILES = {
     "extra.toml": ('[project.optional-dependencies]\na = ["torch[opt]==2.11.*"]\nb = ["torch==2.12.1; extra==\'b\'"]\n',
                    "==2.11.* or ==2.12.1"),
     "requirements.txt": ("# torch==1.0\n-r other/more.txt\n--extra-index-url x\ntorchaudio==2.11.0\n", ">=2.10"),
+    "escaped.toml": ("[project]\ndependencies = [\n  \"torch==2.11.0; sys_platform == 'darwin'\",\n"
+                     '  "torch==2.14.0; sys_platform == \\"linux\\"",\n]\n', "==2.11.0 or ==2.14.0"),
     "bare.txt": ("torch\n", "any"),
     "local.txt": ("torch==2.11.0+cpu ; python_version > '3'\n", "==2.11.0+cpu"),
 }  # fmt: skip
@@ -381,7 +383,7 @@ def test_no_torch_from_2_12_on_needs_the_backport_of_lazy_graph_module(capsys):
     assert "adapter torch_2_11: no torch in this range" in goes
     assert re.search(r"backport of lazy_graph_module: torch 2\.12\.0 has it: .* \[2\.12\.0, .*2\.15\.0\]", goes)
     assert "adapter torch_2_12: " in stays
-    lines = stays[stays.index("Lines that go with it:") :]
+    lines = stays[stays.index("Lines that go with it") :]
     assert "compat/adapters/torch_2_11.py:1-" in lines
     assert re.search(r"compat/shims/lazy_graph_module\.py:\d+-\d+ _splitting\n", lines)
     assert not re.search(r"lazy_graph_module\.py:.*choosing", lines)
@@ -448,3 +450,30 @@ def test_what_goes_depends_on_what_every_torch_of_the_range_gets(kind, auto, for
     assert (verdict.what if verdict.goes else None) == goes
     within["2.12.0"]["x"] = {**MODES, "auto": "backport"}
     assert not prune._shim(shim, within).goes
+
+
+def test_a_folder_that_cannot_be_read_is_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "engine" / "closed").mkdir(parents=True)
+    (tmp_path / "engine" / "a.py").write_text("x = 1\n")
+    (tmp_path / "engine" / "b.py").write_text("x = " + "-" * 100_000 + "1\n")
+    scandir = os.scandir
+
+    def closed(path):
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    assert main(["prune", "engine", "--torch", "==2.14.0"]) == 2
+    out, err = capsys.readouterr()
+    assert out.endswith("0 of 0 version gates have one outcome; 0 lines are dead\n")
+    folder, file = err.splitlines()
+    assert folder == "compat: engine/closed: cannot be read (Permission denied)"
+    assert file.startswith("compat: engine/b.py: cannot be read")
+
+
+def test_of_a_file_that_goes_whole_no_line_is_told_twice(capsys):
+    assert main(["prune", "--torch", ">=2.12"]) == 0
+    out = capsys.readouterr().out
+    assert len(re.findall(r"^  compat/adapters/torch_2_10\.py:", out, re.MULTILINE)) == 1

@@ -101,6 +101,7 @@ BAD = {
     "no-package": "no torch/_inductor/__init__.py",
     "no-module.whl": f"lacks {trees.SPLIT}",
     "no-module-installed": f"lacks {trees.SPLIT}",
+    "too-deep": "cannot be parsed by this Python",
     "newer-syntax": "cannot be parsed by this Python",
     "not-utf8": "cannot be read",
 }
@@ -128,6 +129,7 @@ def bad(tmp_path):
     part["torch-2.12.0.dist-info/RECORD"] = record
     trees.as_tree(tmp_path / "no-module-installed", part)
     trees.as_wheel(tmp_path / "no-module.whl", part)
+    trees.as_tree(tmp_path / "too-deep", files | {trees.SPLIT: "x = " + "-" * 100_000 + "1\n"})
     trees.as_tree(tmp_path / "newer-syntax", files | {trees.SPLIT: "def split_module(m): return m ?? m\n"})
     trees.as_tree(tmp_path / "not-utf8", files)
     (tmp_path / "not-utf8" / trees.SPLIT).write_bytes(b"\xff\xfe = 1")
@@ -248,3 +250,16 @@ def test_an_undecided_requirement_beside_one_that_fails_decides_nothing(tmp_path
     neither = "def split_module(m): return m\n"
     (column,), _ = scan.read([trees.as_tree(tmp_path, trees.written("2.12.0", neither, lazy))])
     assert column.cells["lazy_graph_module"][:3] == ("noop", "no", "no")
+
+
+def test_a_path_as_long_as_the_system_has_it_is_one_sentence(tmp_path, capsys):
+    # What is looked for in it has a longer one. As with a folder that may not be entered, Path.exists raises there.
+    folder = tmp_path
+    while len(str(folder)) < 3800:
+        folder = folder / ("x" * 200)
+    folder = folder / ("x" * (4080 - len(str(folder))))
+    folder.mkdir(parents=True)
+    assert main(["scan", str(folder)]) == 2
+    printed = capsys.readouterr().err.splitlines()
+    assert len(printed) == 1
+    assert printed[0].startswith("compat: ")

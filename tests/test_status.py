@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 import sys
 import types
 
 import pytest
 import torch
-from conftest import ASK, RELEASE, status_of
+from conftest import ASK, RELEASE, ROOT, same_on_every_torch, status_of
 
 import compat
 from compat import __main__ as command_line
@@ -294,3 +295,15 @@ def test_a_tool_that_cannot_be_had_is_one_sentence_and_exit_status_2(missing, sa
     monkeypatch.setattr(command_line, "importlib", types.SimpleNamespace(import_module=import_module))
     assert command_line.main(["scan", "torch.whl"]) == 2
     assert said in capsys.readouterr().err
+
+
+@same_on_every_torch
+def test_who_reads_the_first_lines_alone_is_no_error():
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-m", "compat", "prune", "--torch", "==2.11.0"],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    assert process.wait(60) != 2

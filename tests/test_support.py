@@ -68,3 +68,10 @@ def test_a_cell_that_was_scanned_otherwise_than_it_ran_shows_both():
 def test_every_shim_says_when_it_can_go(shim):
     assert support.removal(shim) != "not said"
     assert support.removal(shim) in PAGE.read_text("utf-8")
+
+
+def test_without_torch_it_is_one_sentence(monkeypatch, capsys):
+    monkeypatch.setattr(support.version, "text", lambda: None)
+    for arguments in ([], ["--check"]):
+        assert support.main(arguments) == 2
+        assert capsys.readouterr().err == "compat: torch is not installed, or does not say which it is\n"

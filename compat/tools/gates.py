@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from ..errors import UNPARSABLE
 from .ranges import Range
 from .scopes import Scope, Scopes
 from .supposed import HELPERS, Evaluator, Unknown
@@ -41,19 +42,28 @@ def search(paths: Iterable[str], torches: Range) -> tuple[list[File], list[str]]
     files, sentences = [], []
     scopes = Scopes()
     for path in paths:
-        below = Path(path)
         there = os.path.exists(path)
         if not there:
             sentences.append(f"{path}: there is no such file or folder")
-        for file in sorted(below.rglob("*.py")) if os.path.isdir(path) else [below] if there else []:
+        for file in _below(path, sentences) if os.path.isdir(path) else [Path(path)] if there else []:
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # an invalid escape in somebody's string is not ours to tell
                     tree = ast.parse(file.read_bytes())
                 files.append(File(file, tree, list(_Finder(file, tree, scopes, torches).gates())))
-            except (OSError, SyntaxError, ValueError, RecursionError) as error:
+            except (OSError, *UNPARSABLE) as error:
                 sentences.append(f"{file}: cannot be read ({error})")
     return files, sentences
+
+
+def _below(folder: str, sentences: list[str]) -> list[Path]:
+    """The Python files in a folder; a sentence is added for each folder that cannot be read."""
+
+    def unreadable(error: OSError) -> None:
+        sentences.append(f"{error.filename}: cannot be read ({error.strerror})")
+
+    walked = os.walk(folder, onerror=unreadable)
+    return sorted(Path(place, name) for place, _, names in walked for name in names if name.endswith(".py"))
 
 
 class _Finder:

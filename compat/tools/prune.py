@@ -74,7 +74,7 @@ def own_lines(going: list[Verdict]) -> list[Definition]:
         if f"backport of {shim.name}" in names:
             gone[path] = tuple(_of_backport(trees[path]))
     direct = [Definition(path, *lines, "") for path, ranges in gone.items() for lines in ranges]
-    return direct + unused(trees, gone)
+    return direct + [one for one in unused(trees, gone) if one.path not in whole]
 
 
 def _of_backport(tree: ast.Module) -> Iterator[tuple[int, int]]:
@@ -98,7 +98,7 @@ def _own_report(torches: Range) -> str:
             parts.append("\n".join([title, *lines]))
     lines = [f"  {_at(d)} {d.name}".rstrip() for d in own_lines([v for v in found if v.goes])]
     if lines:
-        parts.append("\n".join(["Lines that go with it:", *lines]))
+        parts.append("\n".join(["Lines that go with it, and what imports or lists their names:", *lines]))
     parts.append("\n".join(["When each shim can go:", *(f"  {s.name}: {removal(s)}" for s in all_shims())]))
     return "\n\n".join(parts)
 

@@ -20,7 +20,7 @@ _MINORS = [f"1.{n}" for n in range(14)] + [f"2.{n}" for n in range(60)] + ["3.0"
 _GRID = [f"{minor}.{micro}{form}" for minor in _MINORS for micro in range(4) for form in _FORMS]
 
 _VERSION = re.compile(r"\d+(?:\.\d+)+(?:\.?(?:dev|a|b|rc|post)\d*)*(?:\+[\w.]+)?")
-_QUOTED = re.compile(r'"([^"\n]*)"|\'([^\'\n]*)\'')
+_QUOTED = re.compile(r'"((?:[^"\\\n]|\\.)*)"|\'([^\'\n]*)\'')
 
 
 class Range(NamedTuple):
@@ -101,7 +101,7 @@ def _toml(path: Path) -> Iterable[str]:
         if head := re.match(r"\s*\[([\w.-]+)\]", line):
             inside = tables.get(head.group(1), [])
         elif not line.lstrip().startswith("#"):
-            inside += [a or b for a, b in _QUOTED.findall(line.split(" #")[0])]
+            inside += [a.replace('\\"', '"') or b for a, b in _QUOTED.findall(line.split(" #")[0])]
     others = [line for table in tables.values() if table is not build for line in table]
     return others if any(_torch(line) is not None for line in others) else build
 

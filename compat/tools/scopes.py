@@ -8,6 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..errors import UNPARSABLE
+
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -135,7 +137,7 @@ class Scopes:
         if path not in self._read:
             try:
                 self._read[path] = Scope(ast.parse(path.read_bytes()), path.parent)
-            except (OSError, SyntaxError, ValueError):
+            except (OSError, *UNPARSABLE):
                 self._read[path] = None
         scope = self._read[path]
         return scope, scope.bound.get(name.last, []) if scope else []

@@ -137,13 +137,17 @@ def write() -> str:
 
 
 def main(arguments: list[str]) -> int:
-    if arguments == ["--check"]:
-        found = stale()
-        for sentence in found:
-            print(f"compat: {sentence}: run python -m compat.tools.support", file=sys.stderr)
-        return int(bool(found))
-    print(f"torch {write()} written to {RECORD.name} and {PAGE.name}")
-    return 0
+    try:
+        if arguments == ["--check"]:
+            found = stale()
+            for sentence in found:
+                print(f"compat: {sentence}: run python -m compat.tools.support", file=sys.stderr)
+            return int(bool(found))
+        print(f"torch {write()} written to {RECORD.name} and {PAGE.name}")
+        return 0
+    except CompatError as error:
+        print(f"compat: {error}", file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":

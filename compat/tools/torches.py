@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .. import version
-from ..errors import CompatError
+from ..errors import UNPARSABLE, CompatError
 from ..requirements import Found, Undecided
 from ..source import Source
 
@@ -73,10 +73,11 @@ def _torch(path: str, read: Read, records: list[str]) -> Torch:
 
 def _parent(folder: Path) -> Path:
     """The folder that holds the torch package: itself, or within an environment."""
-    if folder.name == "torch" and (folder / "__init__.py").exists() and not (folder / "torch").exists():
+    here = os.path.exists  # which, other than Path.exists, says no of what it may not look at
+    if folder.name == "torch" and here(folder / "__init__.py") and not here(folder / "torch"):
         return folder.parent
     installed = [*folder.glob("lib/python3*/site-packages"), folder / "Lib" / "site-packages"]
-    return next((place for place in installed if (place / "torch").is_dir()), folder)
+    return next((place for place in installed if os.path.isdir(place / "torch")), folder)
 
 
 def _below(folder: Path) -> Read:
@@ -127,7 +128,7 @@ class _Source(Source):
             try:
                 self._found[target] = super().find(target)
             except Undecided as error:
-                if isinstance(error.__cause__, (SyntaxError, ValueError)):
+                if isinstance(error.__cause__, UNPARSABLE):
                     raise Unreadable(f"{self._path}: {error}") from error
                 raise
         return self._found[target]
