@@ -10,10 +10,9 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Callable, Iterable
-from types import FunctionType
 from typing import Any
 
-from .patch import Patch, Replace, patches, shared
+from .patch import Pairs, Patch, patches, shared
 from .requirements import Parameters, Refers, Symbol
 
 _TAG = "cache_key_tag"
@@ -32,7 +31,7 @@ KEYED = (
 class CodegenPatch(Patch):
     """A patch that changes generated code. `part` says with what it enters the keys: "" where it is not in force."""
 
-    def __init__(self, replacements: Iterable[tuple[FunctionType, Replace]], part: Callable[[], str]) -> None:
+    def __init__(self, replacements: Pairs, part: Callable[[], str]) -> None:
         self.part = part
         super().__init__(replacements)
 
@@ -78,5 +77,5 @@ def _tag(config: Any, put_in: bool) -> None:
         setattr(cls, _TAG, _property)
     elif not put_in and vars(cls).get(_TAG) is _property:
         delattr(cls, _TAG)
-        if _MARK in config.__getattr__(_TAG):
+        if _MARK in str(config.__getattr__(_TAG)):
             setattr(config, _TAG, _users(config))

@@ -90,7 +90,7 @@ def when_imported(names: Iterable[str], act: Callable[[], None]) -> Callable[[],
         _finder.watchers.append(watcher)
         if _finder not in sys.meta_path:
             sys.meta_path.insert(0, _finder)
-        watcher.ready |= {name for name in watcher.names if _complete(name)}
+        watcher.ready |= {name for name in watcher.names if complete(name)}
         there = watcher.ready == watcher.names
     if there:
         _run(watcher)
@@ -112,6 +112,7 @@ def _run(watcher: _Watcher) -> None:
         pass
 
 
-def _complete(name: str) -> bool:
-    module = sys.modules.get(name)
-    return module is not None and not getattr(getattr(module, "__spec__", None), "_initializing", False)
+def complete(name: str) -> bool:
+    """Whether this module is imported, and not just being so."""
+    spec = getattr(sys.modules.get(name), "__spec__", None)
+    return name in sys.modules and not getattr(spec, "_initializing", False)

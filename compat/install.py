@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 
-from . import version
 from .cache import digest, parts
 from .errors import UnsupportedError
 from .importing import when_imported
@@ -19,14 +17,14 @@ class _Installed:
 
     def __init__(self, shim: Shim, mode: str) -> None:
         self.shim, self._mode = shim, mode
-        self._undo: Callable[[], None] | None = None
-        self._lock, self._removed = threading.RLock(), False
+        self._undo: list[Callable[[], None]] = []
+        self._removed = False
         self._stop: Callable[[], None] | None = None
         asked = asked_for(shim, mode)[0]
         # Reading torch's source takes longer than all the rest. It can wait until somebody wants to know, unless a mode
         # was asked for by name: who asks for what cannot be had is to hear of it here.
         self._selection = None if asked == "auto" else preview(shim, mode)
-        if version.root() is not None and asked != "noop":
+        if asked != "noop":  # also where there is no torch: it may still come
             self._stop = when_imported(shim.modules, self._confirm)
 
     @property
@@ -35,29 +33,31 @@ class _Installed:
         return self._selection or preview(self.shim, self._mode)
 
     def _confirm(self) -> None:
-        with self._lock:
-            if self._removed:  # while torch was being imported in another thread
+        """Puts the shim in: once, and once more after a reload of torch's modules, which makes new functions. The old
+        ones keep what they have: somebody may call them by a name of his own, or put them back."""
+        try:
+            self._selection = select(self.shim, self._mode)
+        except UnsupportedError as error:
+            # Somebody's import of torch is running: not the place to raise. `status` has the reason.
+            self._selection = Selection(self.shim.name, "noop", str(error), ())
+        if self._selection.mode == "noop":
+            return
+        # Not under the lock: who may wait for somebody's import must hold nothing that the import may ask for.
+        undo = self.shim.install(self._selection.mode)
+        with lock:
+            if not self._removed:  # while torch was being imported in another thread
+                self._undo.append(undo)
                 return
-            self._take_out()  # a reload made new functions, and what we had put in went with the old ones
-            try:
-                self._selection = select(self.shim, self._mode)
-            except UnsupportedError as error:
-                # Somebody's import of torch is running: not the place to raise. `status` has the reason.
-                self._selection = Selection(self.shim.name, "noop", str(error), ())
-            if self.selection.mode != "noop":
-                self._undo = self.shim.install(self.selection.mode)
-
-    def _take_out(self) -> None:
-        undo, self._undo = self._undo, None
-        if undo is not None:
-            undo()
+        undo()
 
     def remove(self) -> None:
         if self._stop is not None:
             self._stop()
-        with self._lock:
+        with lock:
             self._removed = True
-            self._take_out()
+            undo, self._undo = self._undo, []
+        for take_out in reversed(undo):
+            take_out()
 
 
 # By the copy of `compat` that was asked, too: none takes back what another one put in.

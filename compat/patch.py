@@ -12,7 +12,7 @@ import os
 import sys
 import threading
 from _thread import get_ident
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from types import FunctionType, ModuleType
 from typing import Any, TypeVar
 
@@ -86,6 +86,7 @@ class Layer:
 
 # Makes the callable that stands in for a function.
 Replace = Callable[[Layer], Callable[..., Any]]
+Pairs = Sequence[tuple[FunctionType, Replace]]
 
 
 class Joint:
@@ -158,7 +159,7 @@ def unpatched(function: FunctionType) -> FunctionType:
 class Patch:
     """All the replacements of one shim: they go in together or not at all, and the last one out takes them along."""
 
-    def __init__(self, replacements: Iterable[tuple[FunctionType, Replace]]) -> None:
+    def __init__(self, replacements: Pairs) -> None:
         with lock:
             self._layers = [(function, Layer(_joint(function).bottom.own, make)) for function, make in replacements]
             self.functions = tuple(function for function, _ in self._layers)
@@ -218,18 +219,13 @@ class Patch:
                 function.__code__ = joint.before
 
 
-def current(
-    made: list[Patch],
-    replacements: Sequence[tuple[FunctionType, Replace]],
-    make: Callable[[Sequence[tuple[FunctionType, Replace]]], Patch] = Patch,
-) -> Patch:
+def current(made: list[Patch], replacements: Pairs, make: Callable[[Pairs], Patch] = Patch) -> Patch:
     """The patch of these functions, and the last of `made` from now on: a new one, or, where somebody has put back
     functions that were there before (as the undoing of a reload does), the one that they have had since then."""
     functions = tuple([function for function, _ in replacements])
     with lock:
-        if not made or made[-1].functions != functions:
-            earlier = [patch for patch in made if patch.functions == functions]
-            made.append(earlier[0] if earlier else make(replacements))
-            if earlier:
-                made.remove(earlier[0])  # where it was first; the list is at no time without a last one
+        earlier = next((patch for patch in made if patch.functions == functions), None)
+        made.append(earlier or make(replacements))
+        if earlier:
+            made.remove(earlier)  # where it was first; the list is at no time without a last one
         return made[-1]

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from . import version
 from .adapters import adapter_for
 from .errors import UnsupportedError
+from .importing import complete
 from .probe import Answer, Live, Reader, answer
 from .requirements import Requirement
 from .source import Source
@@ -54,10 +55,12 @@ class Selection(NamedTuple):
 
 
 # Every use of a shim looks at two variables. os.environ takes 0.7 us a look, because it decodes; the dictionary behind
-# it takes 0.03 us. What is read there is only compared with what was read before. Without it, the long way is taken.
-_behind: Any = getattr(os.environ, "_data", None)
-_look: Callable[[Any], object] = _behind.get if isinstance(_behind, dict) else os.environ.get
-_key: Callable[[str], object] = os.environ.encodekey if isinstance(_behind, dict) else str
+# it takes 0.03 us. What is read there is only compared with what was read before. Without it, and where somebody has
+# put another mapping in the place of os.environ, the long way is taken.
+_environ = os.environ
+_behind: Any = getattr(_environ, "_data", None)
+_look: Callable[[Any], object] = _behind.get if isinstance(_behind, dict) else _environ.get
+_key: Callable[[str], object] = _environ.encodekey if isinstance(_behind, dict) else str
 _SWITCH_KEY = _key(SWITCH)
 _own_keys: dict[str, object] = {}
 _selected: dict[tuple[str, str, object, object], Selection] = {}
@@ -70,14 +73,22 @@ def select(shim: Shim, mode: str = "auto") -> Selection:
     name = shim.name
     own = _own_keys.get(name) or _own_keys.setdefault(name, _key(shim.variable))
     key = (name, mode, _look(_SWITCH_KEY), _look(own))
-    selection = _selected.get(key)
+    known = os.environ is _environ
+    selection = _selected.get(key) if known else None
     if selection is None:
         asked, why = asked_for(shim, mode)
-        there = version.root() is not None
+        there = version.root() is not None  # if not, it may still come: by an installation, or on the path
         selection = decide(shim, asked, why, version.text(), Live() if there else None)
-        if there:  # torch may still come: by an installation, or on the path
+        if there and known and _lasts(shim, asked, selection):
             _selected[key] = selection
     return selection
+
+
+def _lasts(shim: Shim, asked: str, selection: Selection) -> bool:
+    """Whether it will be the same the next time. Not so where a module is half imported; nor where the version promises
+    a mode and torch does not fit it: somebody may have put something over torch's functions, and take it away again."""
+    half = any(name in sys.modules and not complete(name) for name in shim.modules)
+    return not half and (selection.mode != "noop" or "noop" in (asked, _proposed(shim, version.text())))
 
 
 def preview(shim: Shim, mode: str = "auto") -> Selection:
@@ -97,7 +108,7 @@ def preview(shim: Shim, mode: str = "auto") -> Selection:
 
 
 def loaded(shim: Shim) -> bool:
-    return all(name in sys.modules for name in shim.modules)
+    return all(map(complete, shim.modules))
 
 
 def asked_for(shim: Shim, mode: str) -> tuple[str, str]:
@@ -121,7 +132,7 @@ def decide(shim: Shim, asked: str, why: str, torch: str | None, reader: Reader |
         if asked == "auto":
             return Selection(shim.name, "noop", "torch is not installed", ())
         raise UnsupportedError(f"{shim.name}: {why}, but torch is not installed")
-    expected = getattr(adapter_for(version.parse(torch)), shim.name)
+    expected = _proposed(shim, torch)
     evidence: tuple[Answer, ...] = ()
     missing: dict[str, Answer] = {}
     for mode in ("native", "backport") if asked == "auto" else (asked,):
@@ -144,6 +155,11 @@ def decide(shim: Shim, asked: str, why: str, torch: str | None, reader: Reader |
     else:
         reason = f"torch {torch} lacks it and is no torch that gets the backport unasked; mode='backport' works here"
     return Selection(shim.name, "noop", reason, evidence)
+
+
+def _proposed(shim: Shim, torch: str | None) -> str:
+    """The mode for the torch that calls itself `torch`, going by that alone."""
+    return str(getattr(adapter_for(version.parse(torch)), shim.name))
 
 
 def _reason(mode: str, asked: str, expected: str, why: str, torch: str | None, deciding: Answer) -> str:

@@ -10,18 +10,19 @@ import sys
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from .errors import UNPARSABLE
+
 if TYPE_CHECKING:
     from packaging.version import Version
 
 
 def root() -> str | None:
     """The folder of the torch package, or None where torch is not installed."""
-    torch = sys.modules.get("torch")
-    if torch is not None:
-        folders = getattr(torch, "__path__", None)
-    else:
-        spec = importlib.util.find_spec("torch")
-        folders = spec.submodule_search_locations if spec else None
+    try:
+        found = sys.modules.get("torch") or importlib.util.find_spec("torch")
+    except ImportError:  # says somebody's finder, which keeps torch from being imported
+        return None
+    folders = getattr(found, "__path__", None) or getattr(found, "submodule_search_locations", None)
     return next(iter(folders or ()), None)
 
 
@@ -63,7 +64,7 @@ def stated(source: str) -> str | None:
     """What the text of a torch/version.py assigns to `__version__`; None where it does not, or cannot be parsed."""
     try:
         tree = ast.parse(source)
-    except (SyntaxError, ValueError):
+    except UNPARSABLE:
         return None
     for node in tree.body:
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]

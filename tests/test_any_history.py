@@ -66,11 +66,13 @@ class Asked:
     thread: int | None
     enabled: bool
     context: Any
-    reaches: FunctionType  # the split_module that was torch's when the wish was made, or the last one before
+    # The split_module that was torch's when the wish was made, or the last one before; an install has more, after
+    # reloads.
+    reaches: list[FunctionType]
 
     @property
-    def layer(self) -> tuple[str, FunctionType]:
-        return self.copy.partition("_")[0], self.reaches
+    def layers(self) -> list[tuple[str, FunctionType]]:
+        return [(self.copy.partition("_")[0], function) for function in self.reaches]
 
 
 class Model:
@@ -84,12 +86,12 @@ class Model:
         self.reached: dict[str, FunctionType] = {}
 
     def settle(self) -> None:
-        wanted = [asked.layer for asked in self.asked]
+        wanted = [layer for asked in self.asked for layer in asked.layers]
         self.layers = [layer for layer in self.layers if layer in wanted]
         self.layers += [layer for layer in dict.fromkeys(wanted) if layer not in self.layers]
 
     def opinion(self, group: str, thread: int) -> str | None:
-        here = [asked for asked in self.asked if asked.layer[0] == group]
+        here = [asked for asked in self.asked if asked.layers[0][0] == group]
         scopes = [asked.enabled for asked in here if asked.thread == thread]
         if scopes:
             return "lazy" if scopes[-1] else "plain"
@@ -150,7 +152,7 @@ class History(RuleBasedStateMachine):
     def enter(self, thread: int, copy: str, enabled: bool) -> None:
         context = self.modules[copy].lazy_graph_module(enabled, mode=ASK)
         self.on(thread, context.__enter__)
-        self.model.asked.append(Asked(copy, thread, enabled, context, self.reach(copy)))
+        self.model.asked.append(Asked(copy, thread, enabled, context, [self.reach(copy)]))
         self.model.settle()
 
     @precondition(lambda self: any(asked.context for asked in self.model.asked))
@@ -165,7 +167,7 @@ class History(RuleBasedStateMachine):
     @rule(copy=COPIES)
     def install(self, copy: str) -> None:
         self.modules[copy].install("lazy_graph_module", mode=ASK)
-        self.model.asked.append(Asked(copy, None, True, None, self.reach(copy)))
+        self.model.asked.append(Asked(copy, None, True, None, [self.reach(copy)]))
         self.model.settle()
 
     @rule(copy=COPIES)
@@ -178,16 +180,14 @@ class History(RuleBasedStateMachine):
 
     # --- What others do ---
 
-    @precondition(lambda self: len({asked.layer[0] for asked in self.model.asked if asked.thread is None}) < 2)
+    @precondition(lambda self: len({asked.layers[0][0] for asked in self.model.asked if asked.thread is None}) < 2)
     @rule()
     def reload(self) -> None:
-        """Installs follow; contexts that are open do not. (With two versions installed, the order in which they follow
-        is the order of their hooks, which is nobody's promise.)"""
+        """Installs reach what is new, too; contexts that are open do not. (With two versions installed, the order in
+        which they do is the order of their hooks, which is nobody's promise.)"""
         importlib.reload(split_module_file)
         for asked in [asked for asked in self.model.asked if asked.thread is None]:
-            self.model.asked.remove(asked)
-            self.model.settle()
-            self.model.asked.append(dataclasses.replace(asked, reaches=self.reach(asked.copy)))
+            asked.reaches.append(self.reach(asked.copy))
             self.model.settle()
 
     @rule(name=st.sampled_from(sorted(OVER)), polite=st.booleans())

@@ -204,3 +204,10 @@ class Tags(RuleBasedStateMachine):
 
 def test_any_order_ends_in_the_users_tag() -> None:
     run_state_machine_as_test(Tags, settings=settings(max_examples=60, deadline=None))
+
+
+def test_a_tag_of_another_kind_is_left_as_it_is() -> None:
+    with mock.patch.object(torch.compiler.config, "cache_key_tag", None):
+        with in_force():
+            assert torch.compiler.config.cache_key_tag.startswith("None+compat-")
+        assert torch.compiler.config.cache_key_tag is None

@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import json
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -264,3 +265,71 @@ def test_what_source_cannot_tell_is_asked_of_torch_where_a_mode_is_asked_for_by_
     behaves = Behaves(f"{rests_on}:augment_model_with_bundled_inputs", "is one", lambda _: None)
     asked = shim._replace(backport=(behaves,), native=())
     assert preview(asked, "backport").evidence[-1].holds
+
+
+def test_what_was_there_before_a_reload_keeps_it(fresh):
+    assert fresh(called_and_put_back_after_a_reload) == ["lazy", "lazy", "lazy", "plain", "plain", True]
+
+
+def called_and_put_back_after_a_reload() -> list[object]:
+    split = sys.modules["torch.fx.passes.split_module"]
+    before, kept, finders = split.split_module, dict(vars(split)), list(sys.meta_path)
+    code = before.__code__
+    compat.install(NAME, mode=ASK)
+    importlib.reload(split)
+    after = split.split_module
+    seen: list[object] = [split_kinds(before), split_kinds(after)]
+    vars(split).update(kept)
+    seen.append(split_kinds(split.split_module))
+    compat.uninstall(NAME)
+    return [*seen, split_kinds(before), split_kinds(after), before.__code__ is code and sys.meta_path == finders]
+
+
+TORCH_COMES_LATER = """
+import os, sys
+kept, finders = list(sys.path), list(sys.meta_path)
+sys.path[:] = [path for path in kept if not os.path.isdir(os.path.join(path, "torch"))]
+import compat
+from compat.version import root
+compat.install("lazy_graph_module", mode="auto")
+(row,) = (row for row in compat.status() if row.name == "lazy_graph_module")
+assert (root(), row.mode, row.active) == (None, "noop", False), row
+sys.path[:] = kept
+import torch
+from torch.fx import _lazy_graph_module as lazy
+from torch.fx.passes import split_module
+(row,) = (row for row in compat.status() if row.name == "lazy_graph_module")
+print(row.mode, row.active, lazy._get_graph_module_cls() is lazy._LazyGraphModule)
+compat.uninstall("lazy_graph_module")
+assert sys.meta_path == finders
+"""
+
+
+def test_installed_where_torch_is_not_it_takes_effect_when_torch_comes(python):
+    got = python("-c", TORCH_COMES_LATER)
+    assert got.returncode == 0, got.stderr
+    mode = "native" if RELEASE >= (2, 12) else "backport" if RELEASE == (2, 11) else "noop"
+    assert got.stdout.split() == [mode, str(mode != "noop"), str(mode != "noop")]
+
+
+def test_who_uninstalls_waits_for_no_import_of_torch_in_another_thread(monkeypatch):
+    # In a forked child it would wait for ever: there the other thread is not.
+    here, started, go_on = sys.modules[installed.__module__], threading.Event(), threading.Event()
+    torchs = here.select
+
+    def select(*asked):
+        started.set()
+        assert go_on.wait(60)
+        return torchs(*asked)
+
+    monkeypatch.setattr(here, "when_imported", lambda names, act: lambda: None)
+    compat.install(NAME, mode=ASK)
+    (entry,) = shared("installed/1", dict)[compat.install.__globals__["__package__"], NAME]
+    monkeypatch.setattr(here, "select", select)
+    with ThreadPoolExecutor(2) as executor:
+        importing = executor.submit(entry._confirm)
+        assert started.wait(60)
+        executor.submit(compat.uninstall, NAME).result(60)
+        go_on.set()
+        importing.result(60)
+    assert not status_of(NAME).active

@@ -15,6 +15,7 @@ import threading
 import traceback
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from unittest import mock
 
 import pytest
 import torch
@@ -611,3 +612,19 @@ def test_force_recompile_says_what_has_changed(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.delattr(lazy._LazyGraphModule, "_needs_recompile")
     with pytest.raises(compat.UnsupportedError, match=r"force_recompile: .*_needs_recompile"):
         compat.force_recompile(module)
+
+
+def test_the_class_is_the_one_that_torch_has_when_a_module_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = sys.modules[compat.lazy_graph_module.__module__]
+
+    class Counting(lazy._LazyGraphModule): ...
+
+    def built() -> type:
+        with compat.lazy_graph_module(mode=ASK):
+            return lazy._get_graph_module_cls()
+
+    for patches in ({}, here._patches):  # where it is first made meanwhile, and where it was made before
+        monkeypatch.setattr(here, "_patches", patches)
+        with mock.patch.object(lazy, "_LazyGraphModule", Counting):
+            assert built() is Counting
+        assert built() is lazy._LazyGraphModule

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 import itertools
+import sys
+from types import SimpleNamespace
+from unittest import mock
 
 import pytest
 import torch
-from conftest import RELEASE, made, same, split_kinds, state, status_of
+from conftest import ASK, RELEASE, made, same, split_kinds, split_module_file, state, status_of
 
 import compat
+from compat import selection
 from compat.errors import UnsupportedError
 from compat.probe import Live
 from compat.requirements import Found, Symbol, Undecided
-from compat.selection import asked_for, decide
+from compat.selection import asked_for, decide, loaded, preview, select
+from compat.shims import named
 from compat.shims.lazy_graph_module import SHIM
 from compat.source import Source
 
@@ -237,3 +244,55 @@ def test_status_tells_of_a_mode_in_the_environment_that_cannot_be_had(environmen
     assert BY_NAME[mode] in status.reason
     with pytest.raises(UnsupportedError):
         compat.lazy_graph_module()
+
+
+# --- What is kept, and what is not ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def nothing_known(monkeypatch):
+    monkeypatch.setattr(selection, "_selected", {})
+
+
+def test_a_module_that_is_half_imported_decides_nothing_for_later(monkeypatch, nothing_known, tmp_path):
+    shim = named(["lazy_graph_break"])[0]._replace(
+        native=(Symbol("half_made:other"),), backport=(Symbol("half_made:function", "function"),)
+    )
+    early = []
+    hooks = SimpleNamespace(during=lambda: early.extend([loaded(shim), select(shim).mode, preview(shim).mode]))
+    monkeypatch.setitem(sys.modules, "hooks_made_up", hooks)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "half_made.py").write_text("import hooks_made_up\nhooks_made_up.during()\ndef function(): ...\n")
+    half = importlib.import_module("half_made")
+    monkeypatch.delitem(sys.modules, "half_made")  # at the end it is as it was: not there
+    monkeypatch.setitem(sys.modules, "half_made", half)
+    assert early == [False, "noop", "noop"]
+    assert (loaded(shim), select(shim).mode, preview(shim).mode) == (True, "backport", "backport")
+    del half.function
+    assert select(shim).mode == "backport", "it was found once, and is not looked for each time"
+
+
+@pytest.mark.skipif(BY_AUTO == "noop", reason="there it is not expected")
+def test_what_somebody_puts_over_torch_when_it_is_first_looked_at_is_not_held_against_it(monkeypatch, nothing_known):
+    torchs = split_module_file.split_module
+    monkeypatch.setattr(split_module_file, "split_module", functools.wraps(torchs)(lambda *args: torchs(*args)))
+    with compat.lazy_graph_module():
+        assert (made(), status_of().mode) == ("plain", "noop")
+    monkeypatch.setattr(split_module_file, "split_module", torchs)
+    with compat.lazy_graph_module():
+        assert (made(), status_of().mode) == ("lazy", BY_AUTO)
+
+
+@pytest.mark.skipif(BY_AUTO != "noop", reason="there it is expected")
+def test_what_no_torch_of_this_number_has_is_not_looked_for_each_time(nothing_known):
+    compat.lazy_graph_module()
+    assert [each.mode for each in selection._selected.values()] == ["noop"]
+
+
+def test_a_word_is_seen_also_where_somebody_has_replaced_the_environment(nothing_known):
+    for _ in range(2):  # what was known before does not count there, nor what was found there afterwards
+        with mock.patch("os.environ", {"TORCH_COMPAT": "noop"}), compat.lazy_graph_module(mode=ASK):
+            assert made() == "plain"
+            assert status_of().reason == "TORCH_COMPAT=noop is set"
+        with compat.lazy_graph_module(mode=ASK):
+            assert made() == "lazy"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -133,3 +135,18 @@ def test_the_version_in_source_text(tmp_path, text, said):
 
 def test_a_torch_without_version_file(tmp_path):
     assert version._from_source(str(tmp_path / "version.py")) is None
+
+
+def test_where_somebody_keeps_torch_from_being_imported_there_is_none(monkeypatch):
+    def find_spec(name, path=None, target=None):
+        raise ImportError(f"{name} is blocked")
+
+    with monkeypatch.context() as blocked:
+        blocked.delitem(sys.modules, "torch")
+        blocked.setattr(sys, "meta_path", [SimpleNamespace(find_spec=find_spec)])
+        assert version.root() is None
+        assert version.text() is None
+
+
+def test_where_the_parser_gives_up_there_is_no_version(tmp_path):
+    assert version.stated("x = " + "-" * 100_000 + "1") is None

@@ -47,14 +47,14 @@ _patches: dict[str, list[Patch]] = shared("lazy_graph_module/patches/1", dict)  
 def _choosing(layer: Layer) -> Callable[..., Any]:
     """Stands in for `_get_graph_module_cls`."""
     flags = layer.own.__globals__
-    plain, lazy = sys.modules["torch.fx"].GraphModule, flags["_LazyGraphModule"]
 
     def choose() -> Any:
         enabled = _scopes.asked()
         if enabled is None:
             return layer.below.call()
         # Upstream's way to keep lazy modules from torch.jit.script; it outranks every request for them.
-        return lazy if enabled and not flags.get("_force_skip_lazy_graph_module_flag") else plain
+        lazy = enabled and not flags.get("_force_skip_lazy_graph_module_flag")
+        return flags["_LazyGraphModule"] if lazy else sys.modules["torch.fx"].GraphModule
 
     return choose
 
