@@ -70,6 +70,11 @@ def test_acts_at_once_where_the_module_is_there_already(target, watch):
     assert watch(name) == [0]
 
 
+def test_a_module_that_somebody_has_made_by_hand_is_there(watch, monkeypatch):
+    monkeypatch.setitem(sys.modules, "made_by_hand", ModuleType("made_by_hand"))  # has no spec
+    assert watch("made_by_hand") == [0]
+
+
 def test_waits_for_the_last_of_several_modules(target, watch):
     first, second, third = target(), target(), target()
     importlib.import_module(first)

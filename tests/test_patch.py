@@ -196,9 +196,10 @@ def test_functions_that_are_put_back_get_the_patch_that_they_had(monkeypatch):
         vars(module).setdefault(step, eval("lambda x: x + 5", vars(module)))
         module.function = vars(module)[step]
         seen.append(doubled.patch())
+        module.function = len  # no function of its own: so it is the one that was there last
+        assert doubled.patch() is seen[-1]
     assert seen[0] is seen[2] is not seen[1]
     assert len(doubled._patches) == 2
-    module.function = len  # no function of its own: so it is the one that was there last
     undo = doubled.install("backport")
     assert [module.one(2), module.two(2)] == [14, 7]
     undo()
