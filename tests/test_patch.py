@@ -17,7 +17,7 @@ from conftest import ASK, lazy, made, same, split_kinds, split_module_file, stat
 
 import compat
 from compat.patch import Holder, Patch
-from compat.replacing import Replacing
+from compat.replacing import Replacing, replacing
 
 PLACES = [(lazy, "_get_graph_module_cls"), (split_module_file, "split_module")]
 
@@ -204,3 +204,8 @@ def test_functions_that_are_put_back_get_the_patch_that_they_had(monkeypatch):
     assert [module.one(2), module.two(2)] == [14, 7]
     undo()
     assert [module.one(2), module.two(2)] == [7, 7]
+
+
+def test_what_a_shim_is_made_of_is_named():
+    with pytest.raises(TypeError, match="positional"):
+        replacing({}, "fx_strides", "fix", "pytorch#1", False, 1, (), ())
