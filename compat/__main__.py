@@ -56,6 +56,7 @@ def _tool(name: str):  # type: ignore[no-untyped-def]
 
 
 if __name__ == "__main__":
-    if hasattr(signal, "SIGPIPE"):  # who reads has seen enough, as `head` has: no reason for a traceback
+    # Who reads has seen enough, as `head` has: no reason for a traceback.
+    if hasattr(signal, "SIGPIPE"):  # pragma: no branch (Windows has no pipes of this kind)
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     sys.exit(main())
