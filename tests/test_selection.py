@@ -11,7 +11,7 @@ from unittest import mock
 
 import pytest
 import torch
-from conftest import ASK, RELEASE, made, same, split_kinds, split_module_file, state, status_of
+from conftest import ASK, RELEASE, lazy, made, same, split_kinds, state, status_of
 
 import compat
 from compat import selection
@@ -274,11 +274,11 @@ def test_a_module_that_is_half_imported_decides_nothing_for_later(monkeypatch, n
 
 @pytest.mark.skipif(BY_AUTO == "noop", reason="there it is not expected")
 def test_what_somebody_puts_over_torch_when_it_is_first_looked_at_is_not_held_against_it(monkeypatch, nothing_known):
-    torchs = split_module_file.split_module
-    monkeypatch.setattr(split_module_file, "split_module", functools.wraps(torchs)(lambda *args: torchs(*args)))
+    torchs = lazy._get_graph_module_cls
+    monkeypatch.setattr(lazy, "_get_graph_module_cls", functools.wraps(torchs)(lambda: torchs()))
     with compat.lazy_graph_module():
         assert (made(), status_of().mode) == ("plain", "noop")
-    monkeypatch.setattr(split_module_file, "split_module", torchs)
+    monkeypatch.setattr(lazy, "_get_graph_module_cls", torchs)
     with compat.lazy_graph_module():
         assert (made(), status_of().mode) == ("lazy", BY_AUTO)
 
