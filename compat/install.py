@@ -45,10 +45,10 @@ class _Installed:
         # Not under the lock: who may wait for somebody's import must hold nothing that the import may ask for.
         undo = self.shim.install(self._selection.mode)
         with lock:
-            if not self._removed:  # while torch was being imported in another thread
+            if not self._removed:
                 self._undo.append(undo)
                 return
-        undo()
+        undo()  # it was uninstalled while torch was being imported in another thread
 
     def remove(self) -> None:
         if self._stop is not None:

@@ -8,7 +8,7 @@ from functools import partial
 from types import FunctionType
 
 from .cache import CodegenPatch
-from .patch import Holder, Patch, Replace, current, shared
+from .patch import Holder, Pairs, Patch, Replace, current, shared
 from .probe import Live
 from .requirements import Absent, Requirement
 from .selection import Shim
@@ -27,8 +27,9 @@ class Replacing:
         changes_codegen: bool,
         in_force: Callable[[], str] | None = None,
     ) -> None:
-        self._replacements, self._changes_codegen = replacements, changes_codegen
-        self._part = in_force or (lambda: part)
+        self._replacements = replacements
+        keyed = partial(CodegenPatch, part=in_force or (lambda: part))
+        self._make: Callable[[Pairs], Patch] = keyed if changes_codegen else Patch
         self._patches: list[Patch] = shared(f"{part}/patches/1", list)  # a new one after each reload of torch's modules
 
     def install(self, mode: str) -> Callable[[], None]:
@@ -51,7 +52,7 @@ class Replacing:
         if None in functions:
             return self._patches[-1] if self._patches else None
         pairs = [(f, make) for f, make in zip(functions, self._replacements.values()) if f is not None]
-        return current(self._patches, pairs, partial(CodegenPatch, part=self._part) if self._changes_codegen else Patch)
+        return current(self._patches, pairs, self._make)
 
 
 def replacing(

@@ -31,8 +31,8 @@ def status() -> tuple[ShimStatus, ...]:
 
     Imports nothing (but for a mode that the environment asks for by name and that source does not tell: `native` of
     `lazy_graph_break`): torch modules that are not imported yet are judged by their source, and what that does not tell
-    is `noop` for the time being, with that reason. Raises ValueError, as every
-    call that needs a selection, where an environment variable holds a word that it cannot.
+    is `noop` for the time being, with that reason. Raises ValueError, as every call that needs a selection, where an
+    environment variable holds a word that it cannot.
     """
     return tuple(_status(shim) for shim in all_shims())
 
