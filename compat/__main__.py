@@ -8,7 +8,7 @@ import signal
 import sys
 
 from .errors import CompatError
-from .status import as_json, as_table, status
+from .reporting import as_json, as_table, status
 
 
 def main(arguments: list[str] | None = None) -> int:

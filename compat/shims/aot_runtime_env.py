@@ -17,16 +17,16 @@ import builtins
 from collections.abc import Callable
 from typing import Any
 
-from ..patch import Layer
-from ..replacing import replacing
-from ..requirements import Mentions, Parameters, Refers, Symbol
+from ..patching.patch import Wrapper
+from ..probe.requirements import Mentions, Parameters, Refers, Symbol
+from .base import Shim
 
 _FRAME = "torch._dynamo.convert_frame"
 _TARGET = f"{_FRAME}:GraphRuntimeEnv._check_external_refs"
 _DICT = "__builtins_dict__"  # how the names begin under which Dynamo's bytecode finds all builtins
 
 
-def _supplying(layer: Layer) -> Callable[..., Any]:
+def _supplying(wrapper: Wrapper) -> Callable[..., Any]:
     everything = vars(builtins)
 
     def check(env: Any, f_globals: Any) -> Any:
@@ -36,13 +36,12 @@ def _supplying(layer: Layer) -> Callable[..., Any]:
                     f_globals[name] = everything
                 elif name in everything:
                     f_globals[name] = everything[name]
-        return layer.below.call(env, f_globals)
+        return wrapper.next(env, f_globals)
 
     return check
 
 
-SHIM = replacing(
-    {_TARGET: _supplying},
+SHIM = Shim(
     name="aot_runtime_env",
     kind="fix",
     upstream="pytorch#177558, in torch 2.12.0",
@@ -57,4 +56,5 @@ SHIM = replacing(
         # What it checks is what the function gets for its globals.
         Refers(f"{_FRAME}:GraphRuntimeEnv.forward_callable", "_check_external_refs"),
     ),
+    replacements={_TARGET: _supplying},
 )

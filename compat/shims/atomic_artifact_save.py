@@ -14,9 +14,9 @@ from _thread import get_ident
 from collections.abc import Callable
 from typing import Any
 
-from ..patch import Layer
-from ..replacing import replacing
-from ..requirements import Parameters, Refers, Symbol
+from ..patching.patch import Wrapper
+from ..probe.requirements import Parameters, Refers, Symbol
+from .base import Shim
 
 _FUNCTION = "torch._dynamo.aot_compile:AOTCompiledFunction.save_compiled_function"
 # From 2.10 on an abstract method, which nobody calls; the method that does the work is atomic there.
@@ -42,24 +42,23 @@ def _replace(path: Any, save: Callable[[Any], Any]) -> Any:
     return result
 
 
-def _saving_function(layer: Layer) -> Callable[..., Any]:
+def _saving_function(wrapper: Wrapper) -> Callable[..., Any]:
     def save_compiled_function(compiled: Any, path: Any, *args: Any, **kwargs: Any) -> Any:
-        return _replace(path, lambda path: layer.below.call(compiled, path, *args, **kwargs))
+        return _replace(path, lambda path: wrapper.next(compiled, path, *args, **kwargs))
 
     return save_compiled_function
 
 
-def _saving_artifact(layer: Layer) -> Callable[..., Any]:
+def _saving_artifact(wrapper: Wrapper) -> Callable[..., Any]:
     def save(*args: Any, **named: Any) -> Any:
         if "path" not in named or named.get("format") != "binary":  # a directory, if it is not for one file
-            return layer.below.call(*args, **named)
-        return _replace(named["path"], lambda path: layer.below.call(*args, **{**named, "path": path}))
+            return wrapper.next(*args, **named)
+        return _replace(named["path"], lambda path: wrapper.next(*args, **{**named, "path": path}))
 
     return save
 
 
-SHIM = replacing(
-    {_FUNCTION: _saving_function, _ARTIFACT: _saving_artifact},
+SHIM = Shim(
     name="atomic_artifact_save",
     kind="fix",
     upstream="pytorch#162432 and pytorch#175995, in torch 2.12.0",
@@ -77,4 +76,5 @@ SHIM = replacing(
         Refers(_FUNCTION, "open"),
         Symbol(_ARTIFACT, "function"),
     ),
+    replacements={_FUNCTION: _saving_function, _ARTIFACT: _saving_artifact},
 )

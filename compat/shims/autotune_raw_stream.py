@@ -13,16 +13,16 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from ..patch import Layer
-from ..replacing import replacing
-from ..requirements import Mentions, Parameters, Refers, Symbol
+from ..patching.patch import Wrapper
+from ..probe.requirements import Mentions, Parameters, Refers, Symbol
+from .base import Shim
 
 _TARGET = "torch._inductor.codegen.wrapper:PythonWrapperCodegen.write_kernel_autotune_defs_header"
 
 
-def _importing(layer: Layer) -> Callable[..., Any]:
+def _importing(wrapper: Wrapper) -> Callable[..., Any]:
     def write_kernel_autotune_defs_header(wrapper: Any) -> Any:
-        result = layer.below.call(wrapper)
+        result = wrapper.next(wrapper)
         # As upstream has it: the function is in every build that has a GPU of the kind in question.
         if hasattr(sys.modules["torch._C"], "_cuda_getCurrentRawStream"):
             wrapper.kernel_autotune_defs.writeline("from torch._C import _cuda_getCurrentRawStream as get_raw_stream")
@@ -32,8 +32,7 @@ def _importing(layer: Layer) -> Callable[..., Any]:
 
 
 # What it changes is run once, while Inductor compiles, and is no part of what is generated or cached.
-SHIM = replacing(
-    {_TARGET: _importing},
+SHIM = Shim(
     name="autotune_raw_stream",
     kind="fix",
     upstream="vllm#30905, in torch 2.10.0",
@@ -46,4 +45,5 @@ SHIM = replacing(
         Parameters(_TARGET, ("self",)),
         Refers(_TARGET, "kernel_autotune_defs"),
     ),
+    replacements={_TARGET: _importing},
 )

@@ -23,11 +23,9 @@ from collections.abc import Callable
 from types import FunctionType, SimpleNamespace
 from typing import Any
 
-from ..importing import when_imported
-from ..patch import Layer, lock
-from ..replacing import Replacing
-from ..requirements import Parameters, Refers, Symbol
-from ..selection import Shim
+from ..patching.patch import Wrapper
+from ..probe.requirements import Parameters, Refers, Symbol
+from .base import Shim
 
 _TARGET = "torch._inductor.runtime.cache_dir_utils:default_cache_dir"
 # Not asked about in a requirement: the shim would have to wait for that module, whose import is too late for it. When
@@ -43,23 +41,23 @@ def _user() -> str:
     return f"uid_{os.getuid()}" if hasattr(os, "getuid") else "unknown_user"
 
 
-def _naming(layer: Layer) -> Callable[..., Any]:
-    own = layer.own
+def _naming(wrapper: Wrapper) -> Callable[..., Any]:
+    own = wrapper.original
     # Torch's own function in a world where every user has a name: where the directory is stays torch's business.
     named = FunctionType(own.__code__, {**own.__globals__, "getpass": SimpleNamespace(getuser=_user)}, own.__name__)
 
     def default_cache_dir() -> Any:
         try:
-            return layer.below.call()
+            return wrapper.next()
         except _NAMELESS:
             return named()
 
     return default_cache_dir
 
 
-def _telling(layer: Layer) -> Callable[..., Any]:
+def _telling(wrapper: Wrapper) -> Callable[..., Any]:
     def python_subprocess_env(*args: Any, **kwargs: Any) -> Any:
-        environment = layer.below.call(*args, **kwargs)
+        environment = wrapper.next(*args, **kwargs)
         try:
             getpass.getuser()
         except _NAMELESS:
@@ -67,29 +65,6 @@ def _telling(layer: Layer) -> Callable[..., Any]:
         return environment
 
     return python_subprocess_env
-
-
-_replacing = Replacing("cache_dir/1", {_TARGET: _naming}, changes_codegen=False)
-_children = Replacing("cache_dir/1/children", {_CHILDREN: _telling}, changes_codegen=False)
-
-
-def _install(mode: str) -> Callable[[], None]:
-    undo = [_replacing.install(mode)]
-
-    def children() -> None:
-        with lock:
-            if undo:  # else it was uninstalled while another thread imported
-                undo.append(_children.install(mode))
-
-    if mode == "backport":
-        undo.append(when_imported((_STARTS_THEM,), children))
-
-    def uninstall() -> None:
-        with lock:
-            while undo:
-                undo.pop()()
-
-    return uninstall
 
 
 SHIM = Shim(
@@ -106,6 +81,6 @@ SHIM = Shim(
         Refers(_TARGET, "getpass"),
         Refers(_TARGET, "getuser"),
     ),
-    install=_install,
-    active=_replacing.active,
+    replacements={_TARGET: _naming},
+    late={_STARTS_THEM: {_CHILDREN: _telling}},
 )

@@ -12,10 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..cache import KEYED
-from ..patch import Layer
-from ..replacing import replacing
-from ..requirements import Mentions, Parameters, Refers, Symbol
+from ..patching.patch import Wrapper
+from ..probe.requirements import Mentions, Parameters, Refers, Symbol
+from .base import Shim
 
 _ASSERT = "torch._inductor.codegen.cpp:CppVecKernel.indirect_assert"
 _TARGET = "torch._inductor.codegen.cpp:CppKernel.check_bounds"
@@ -28,10 +27,10 @@ class _VectorMask(str):
     is_vec = True
 
 
-def _checking(layer: Layer) -> Callable[..., Any]:
+def _checking(wrapper: Wrapper) -> Callable[..., Any]:
     def check_bounds(kernel: Any, expr: Any, size: Any, lower: Any, upper: Any) -> Any:
         if getattr(kernel._load_mask, "is_vec", True):
-            return layer.below.call(kernel, expr, size, lower, upper)
+            return wrapper.next(kernel, expr, size, lower, upper)
         before, own = vars(kernel).get("indirect_assert"), kernel.indirect_assert
 
         def indirect_assert(var: Any, lower: Any, upper: Any, mask: Any = None) -> Any:
@@ -43,7 +42,7 @@ def _checking(layer: Layer) -> Callable[..., Any]:
         # finds another one on the kernel, which belongs to the thread that generates its code.
         kernel.indirect_assert = indirect_assert
         try:
-            return layer.below.call(kernel, expr, size, lower, upper)
+            return wrapper.next(kernel, expr, size, lower, upper)
         finally:
             del kernel.indirect_assert
             if before is not None:  # by this shim in another version of compat
@@ -52,8 +51,7 @@ def _checking(layer: Layer) -> Callable[..., Any]:
     return check_bounds
 
 
-SHIM = replacing(
-    {_TARGET: _checking},
+SHIM = Shim(
     name="cpp_indirect_assert",
     kind="fix",
     upstream="pytorch#178148, in torch 2.12.0",
@@ -63,7 +61,6 @@ SHIM = replacing(
     # is made for the tail of a loop, as in every torch, the 1 is part of the same string.
     native=(Mentions(_ASSERT, "::from(", whole=True),),
     backport=(
-        *KEYED,
         Symbol(_TARGET, "function"),
         Parameters(_TARGET, ("self", "expr", "size", "lower", "upper")),
         Refers(_TARGET, "_load_mask"),
@@ -72,4 +69,5 @@ SHIM = replacing(
         Refers(_ASSERT, "is_vec"),
         Parameters(_MASK_TYPE, ("self", "dtype")),
     ),
+    replacements={_TARGET: _checking},
 )

@@ -15,19 +15,19 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from ..patch import Layer
-from ..replacing import replacing
-from ..requirements import Mentions, Parameters, Refers, Symbol
+from ..patching.patch import Wrapper
+from ..probe.requirements import Mentions, Parameters, Refers, Symbol
+from .base import Shim
 
 _CACHE = "torch._inductor.codecache"
 _TARGET = f"{_CACHE}:FxGraphCachePickler.dumps"
 _BYPASS = f"{_CACHE}:BypassFxGraphCache"
 
 
-def _dumping(layer: Layer) -> Callable[..., Any]:
+def _dumping(wrapper: Wrapper) -> Callable[..., Any]:
     def dumps(pickler: Any, obj: Any) -> Any:
         try:
-            return layer.below.call(pickler, obj)
+            return wrapper.next(pickler, obj)
         except (ValueError, pickle.PicklingError, RuntimeError) as error:
             text = str(error)
             if isinstance(error, RuntimeError) and not ("pybind11" in text and "is not pickleable" in text):
@@ -39,8 +39,7 @@ def _dumping(layer: Layer) -> Callable[..., Any]:
     return dumps
 
 
-SHIM = replacing(
-    {_TARGET: _dumping},
+SHIM = Shim(
     name="fx_cache_pickle",
     kind="fix",
     upstream="pytorch#176557, in torch 2.11.0",
@@ -54,4 +53,5 @@ SHIM = replacing(
         Refers(_TARGET, "BypassFxGraphCache"),
         Symbol(_BYPASS, "class"),
     ),
+    replacements={_TARGET: _dumping},
 )

@@ -14,15 +14,14 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-from ..cache import KEYED
-from ..patch import Layer
-from ..replacing import replacing
-from ..requirements import Parameters, Refers, Symbol
+from ..patching.patch import Wrapper
+from ..probe.requirements import Parameters, Refers, Symbol
+from .base import Shim
 
 _TARGET = "torch._inductor.lowering:constrain_to_fx_strides"
 
 
-def _constraining(layer: Layer) -> Callable[..., Any]:
+def _constraining(wrapper: Wrapper) -> Callable[..., Any]:
     """Torch's function does the one tensor that it does right, for each one that there is."""
 
     def constrained(given: Any, seen: Any) -> Any:
@@ -31,7 +30,7 @@ def _constraining(layer: Layer) -> Callable[..., Any]:
         value = meta.get("val") if isinstance(meta, dict) else seen
         if isinstance(value, sys.modules["torch"].Tensor):
             node = SimpleNamespace(args=(SimpleNamespace(meta={"val": value}),), kwargs={})
-            (done,), _ = layer.below.call(node, given)
+            (done,), _ = wrapper.next(node, given)
             return done
         if isinstance(given, (list, tuple)) and isinstance(value, (list, tuple)):
             return type(given)([constrained(*pair) for pair in zip(given, value)])
@@ -48,8 +47,7 @@ def _constraining(layer: Layer) -> Callable[..., Any]:
     return constrain_to_fx_strides
 
 
-SHIM = replacing(
-    {_TARGET: _constraining},
+SHIM = Shim(
     name="fx_strides",
     kind="fix",
     upstream="lists in torch 2.13.0, values that are no tensors in torch 2.12.0",
@@ -59,7 +57,6 @@ SHIM = replacing(
     # that it knows. `list` came with the one change, `Tensor` with the other.
     native=(Refers(_TARGET, "Tensor"), Refers(_TARGET, "list")),
     backport=(
-        *KEYED,
         Symbol(_TARGET, "function"),
         Parameters(_TARGET, ("fx_node",)),
         Refers(_TARGET, "meta"),
@@ -67,4 +64,5 @@ SHIM = replacing(
         # Copies what an op has written into a tensor of a list back to where it came from.
         Symbol("torch._inductor.graph:GraphLowering.propagate_mutation", "function"),
     ),
+    replacements={_TARGET: _constraining},
 )

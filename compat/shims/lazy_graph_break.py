@@ -14,9 +14,9 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-from ..patch import Layer
-from ..replacing import replacing
-from ..requirements import Behaves, Parameters, Symbol
+from ..patching.patch import Wrapper
+from ..probe.requirements import Behaves, Parameters, Symbol
+from .base import Shim
 from .lazy_graph_module import force_recompile
 
 _LAZY = "torch.fx._lazy_graph_module:_LazyGraphModule"
@@ -24,7 +24,7 @@ _CALL = "torch._dynamo.variables.nn_module:UnspecializedNNModuleVariable.call_fu
 _TARGET = "torch._dynamo.variables.builder:VariableBuilder.wrap_module"
 
 
-def _wrapping(layer: Layer) -> Callable[..., Any]:
+def _wrapping(wrapper: Wrapper) -> Callable[..., Any]:
     graph_module = sys.modules["torch.fx"].GraphModule
 
     def wrap_module(builder: Any, value: Any) -> Any:
@@ -32,12 +32,12 @@ def _wrapping(layer: Layer) -> Callable[..., Any]:
         # defers that of its children again (2.10), and a graph may call `submod.forward`.
         if isinstance(value, graph_module):
             force_recompile(value)
-        return layer.below.call(builder, value)
+        return wrapper.next(builder, value)
 
     return wrap_module
 
 
-def _objection(wrap: Callable[..., Any]) -> str | None:
+def _explain_failure(wrap: Callable[..., Any]) -> str | None:
     """A lazy GraphModule is handed to the functions of Dynamo that meet it and call it. They do not come far with the
     rest of what they get, which is empty; but a torch that recompiles does so before it needs any of that. This takes
     0.5 ms; a first compile would take 400 ms and import 400 modules."""
@@ -55,8 +55,7 @@ def _objection(wrap: Callable[..., Any]) -> str | None:
     return "Dynamo leaves it deferred" if module._needs_recompile() else None
 
 
-SHIM = replacing(
-    {_TARGET: _wrapping},
+SHIM = Shim(
     name="lazy_graph_break",
     kind="fix",
     upstream="pytorch#154282, open",
@@ -64,7 +63,7 @@ SHIM = replacing(
     revision=1,
     # Nothing in the sources tells, for nobody knows in which words upstream will mend it. The check looks for no words,
     # but at what became of a module.
-    native=(Behaves(_TARGET, "(or the call) has a lazy GraphModule recompiled", _objection),),
+    native=(Behaves(_TARGET, "(or the call) has a lazy GraphModule recompiled", _explain_failure),),
     backport=(
         Symbol(_TARGET, "function"),
         Parameters(_TARGET, ("self", "value")),
@@ -75,4 +74,5 @@ SHIM = replacing(
         Parameters(f"{_LAZY}._needs_recompile", ("cls",)),
         Parameters(f"{_LAZY}.real_recompile", ("self",)),
     ),
+    replacements={_TARGET: _wrapping},
 )

@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..patch import Layer
-from ..replacing import replacing
-from ..requirements import Parameters, Refers, Symbol
+from ..patching.patch import Wrapper
+from ..probe.requirements import Parameters, Refers, Symbol
+from .base import Shim
 
 _GRAPH = "torch._inductor.graph:GraphLowering.call_function"
 _TARGET = "torch._inductor.exc:OperatorIssue.operator_str"
@@ -31,15 +31,14 @@ class _Later:
         return self._make()
 
 
-def _describing(layer: Layer) -> Callable[..., Any]:
+def _describing(wrapper: Wrapper) -> Callable[..., Any]:
     def operator_str(target: Any, args: Any, kwargs: Any) -> Any:
-        return _Later(lambda: str(layer.below.call(target, args, kwargs)))
+        return _Later(lambda: str(wrapper.next(target, args, kwargs)))
 
     return operator_str
 
 
-SHIM = replacing(
-    {_TARGET: _describing},
+SHIM = Shim(
     name="operator_str",
     kind="fix",
     upstream="pytorch#185951, in torch 2.13.0",
@@ -52,4 +51,5 @@ SHIM = replacing(
         Parameters(_TARGET, ("target", "args", "kwargs")),
         Refers(_GRAPH, "operator_str"),
     ),
+    replacements={_TARGET: _describing},
 )

@@ -13,10 +13,9 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from ..cache import KEYED
-from ..patch import Layer
-from ..replacing import replacing
-from ..requirements import Parameters, Refers, Symbol
+from ..patching.patch import Wrapper
+from ..probe.requirements import Parameters, Refers, Symbol
+from .base import Shim
 
 _APPLY = "torch._inductor.pattern_matcher:PatternMatcherPass.apply"
 _LOWERING = "torch._inductor.graph:GraphLowering.run_node"
@@ -24,7 +23,7 @@ _TARGET = "torch._inductor.lowering:fallback_node_due_to_unsupported_type"
 _BUILTIN = "torch._library.utils:is_builtin"
 
 
-def _asking(layer: Layer) -> Callable[..., Any]:
+def _asking(wrapper: Wrapper) -> Callable[..., Any]:
     op = sys.modules["torch._ops"].OpOverload
     builtin = sys.modules["torch._library.utils"].is_builtin
 
@@ -32,14 +31,13 @@ def _asking(layer: Layer) -> Callable[..., Any]:
         # There are two who ask. The lowering does so for builtin ops alone, on every torch that has the backport: for
         # it, nothing changes.
         if isinstance(node.target, op) and builtin(node.target):
-            return layer.below.call(node, allow_cpu_inputs)
+            return wrapper.next(node, allow_cpu_inputs)
         return False
 
     return fallback_node_due_to_unsupported_type
 
 
-SHIM = replacing(
-    {_TARGET: _asking},
+SHIM = Shim(
     name="pattern_matcher_dtypes",
     kind="fix",
     upstream="pytorch#196013, not merged yet",
@@ -49,7 +47,6 @@ SHIM = replacing(
     # Should upstream answer it elsewhere, the backport says once more what torch says already.
     native=(Refers(_APPLY, "is_builtin"),),
     backport=(
-        *KEYED,
         Symbol(_TARGET, "function"),
         Parameters(_TARGET, ("node", "allow_cpu_inputs")),
         Refers(_APPLY, "fallback_node_due_to_unsupported_type"),
@@ -58,4 +55,5 @@ SHIM = replacing(
         Parameters(_BUILTIN, ("op",)),
         Symbol("torch._ops:OpOverload", "class"),
     ),
+    replacements={_TARGET: _asking},
 )

@@ -18,27 +18,23 @@ import sys
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from math import prod
-from typing import Any
+from typing import Any, Literal, get_args
 
-from ..cache import KEYED
-from ..patch import Layer, shared
-from ..replacing import Replacing
-from ..requirements import Parameters, Refers, Symbol
-from ..scope import Context, Scopes
-from ..selection import Shim, select
+from ..patching.context import Context
+from ..patching.patch import Wrapper
+from ..probe.requirements import Parameters, Refers, Symbol
+from ..selection import Mode
+from .base import Shim
 
 _BOX = "torch._inductor.ir:StorageBox.should_realize_on_reuse"
 _HINT = "torch._inductor.graph:GraphLowering.get_dep_size_hint"
-_PART = "realize_on_reuse/1"
-NUMERICS = ("exact", "traffic")
+Numerics = Literal["exact", "traffic"]
+_EXACT, _TRAFFIC = get_args(Numerics)
 # What glibc's malloc takes fresh from the kernel each time, whatever its settings: each page of it is cleared first.
 # To write 64 MB took 25 ms there, and 3.4 ms into memory that was used before: on the CPU, storing that much is a loss
 # (0.82x of stock's speed for a residual chain). Only "exact" minds: results must not hang on sizes.
 _FRESH = 32 * 2**20
 _READS = "_compat_reads"  # where a value's traffic is kept on it, once it is known
-
-_scopes = shared(f"{_PART}/scopes", Scopes)
-
 
 def bytes_spared(reads: int, output: int, users: int) -> int:
     """The rule: how many bytes are not moved if a value of `output` bytes, computed from `reads` bytes, is stored and
@@ -56,17 +52,17 @@ class _WithoutReads:
         return 0
 
 
-def _deciding(layer: Layer) -> Callable[..., bool]:
+def _deciding(wrapper: Wrapper) -> Callable[..., bool]:
     """Stands in for `StorageBox.should_realize_on_reuse`. Each version's own rules for heavy operations, large bodies
     and, from 2.13 on, for loops that broadcast (graph_reuse=False) are asked first; only the count of reads goes."""
-    ir = layer.own.__globals__
+    ir = wrapper.original.__globals__
 
     def should_realize_on_reuse(box: Any, users: int, **later: Any) -> bool:
-        numerics, stock = _scopes.asked(), layer.below.call
+        numerics, stock = SHIM.requested(), wrapper.next
         data = box.data
         if numerics is None or users < 2 or not isinstance(data, (ir["Pointwise"], ir["Reduction"])):
             return bool(stock(box, users, **later))
-        if numerics == "exact" and not _stores_all_of(data, ir):
+        if numerics == _EXACT and not _stores_all_of(data, ir):
             return bool(stock(box, users, **later))
         if stock(_WithoutReads(box), users, **later):
             return True
@@ -75,7 +71,7 @@ def _deciding(layer: Layer) -> Callable[..., bool]:
         traffic = _traffic(data, ir)
         if traffic is None:
             return bool(stock(box, users, **later))
-        if numerics == "exact" and traffic[1] > _FRESH and ir["is_cpu"](data):
+        if numerics == _EXACT and traffic[1] > _FRESH and ir["is_cpu"](data):
             return bool(stock(box, users, **later))
         return bytes_spared(*traffic, users) >= 0
 
@@ -200,55 +196,50 @@ def _counted(data: Any, ir: dict[str, Any]) -> tuple[int, int] | None:
     return moved, elements(output) * int(data.get_dtype().itemsize)
 
 
-def realize_on_reuse(*, mode: str = "auto", numerics: str = "exact") -> Context:
-    """A context in which Inductor stores a reused value once, where that moves fewer bytes than to compute it anew.
+def realize_on_reuse(*, mode: Mode = "auto", numerics: Numerics = "exact") -> Context:
+    """Store a reused value once if that moves fewer bytes than computing it anew.
 
-    mode: `auto` (a backport on 2.11; native where torch has the rule, which no release has; else nothing), or one mode
-    by name: `backport` works from 2.9.1 to 2.15.0.
-    numerics: "exact" leaves a value to torch's own rule where storing it would change results: 16-bit floats, and on
-    the CPU whatever is computed from values of less than 32 bits. "traffic" does not, and they change by a rounding.
+    Holds for what the thread or asyncio task that enters the context compiles with
+    Inductor, until it is left. Meanwhile `torch.compiler.config.cache_key_tag` carries
+    it there. Can be nested, entered again, and used as a decorator.
 
-    Holds for what the thread or asyncio task that enters it compiles, until it is left. While it is open,
-    `torch.compiler.config.cache_key_tag` carries it there. Raises ValueError for an unknown word, and UnsupportedError
-    for a mode that this torch cannot have. Source: pytorch#176994, vllm#42686.
+    Args:
+        mode: "auto" is a backport on torch 2.11, native if torch has the rule (no
+            release has), else nothing. "backport" works from 2.9.1 to 2.15.0.
+        numerics: "exact" leaves a value to torch's own rule if storing it would change
+            results: 16-bit floats, and on the CPU all values computed from elements of
+            less than 32 bits. "traffic" does not, and they change by a rounding.
+
+    Returns:
+        A context manager. It yields nothing.
+
+    Raises:
+        ValueError: a word is unknown.
+        UnsupportedError: a mode asked for by name cannot be had. Never under "auto".
+
+    Source: pytorch#176994, vllm#42686.
     """
-    if numerics not in NUMERICS:
-        raise ValueError(f"numerics is {numerics!r}; it can be {', '.join(NUMERICS)}")
-    chosen = select(SHIM, mode).mode
-    return Context(_scopes, numerics, _replacing.patch() if chosen == "backport" else None)
+    if numerics not in (_EXACT, _TRAFFIC):
+        allowed = f"{_EXACT}, {_TRAFFIC}"
+        raise ValueError(f"numerics is {numerics!r}; it can be {allowed}")
+    return SHIM.context(numerics, mode)
 
 
-def _in_force() -> str:
-    numerics = _scopes.asked()
-    return "" if numerics is None else _PART if numerics == NUMERICS[0] else f"{_PART}/{numerics}"
-
-
-_replacing = Replacing(_PART, {_BOX: _deciding}, changes_codegen=True, in_force=_in_force)
-
-
-def _install(mode: str) -> Callable[[], None]:
-    undo = _replacing.install(mode)
-    if mode != "backport":  # others' contexts may have one, and it is not for the whole process
-        return undo
-    _scopes.installed.append(NUMERICS[0])
-
-    def uninstall() -> None:
-        _scopes.installed.remove(NUMERICS[0])
-        undo()
-
-    return uninstall
+def _token_of(numerics: str) -> str:
+    return SHIM.token if numerics == _EXACT else f"{SHIM.token}/{numerics}"
 
 
 SHIM = Shim(
     name="realize_on_reuse",
     kind="speed",
-    upstream="pytorch#176994, backed out before torch 2.12.0 (pytorch#182184, pytorch#182324)",
+    upstream=(
+        "pytorch#176994, backed out before torch 2.12.0 "
+        "(pytorch#182184, pytorch#182324)"
+    ),
     changes_codegen=True,
     revision=1,
-    # Torch's method never asked what is read, only how often; upstream's rule cannot do without.
     native=(Refers(_BOX, "get_reads"),),
     backport=(
-        *KEYED,
         Parameters(_BOX, ("self", "users")),
         Symbol(_BOX, "function"),
         Refers(_BOX, "num_reads"),
@@ -266,6 +257,7 @@ SHIM = Shim(
         Parameters("torch._inductor.ir:Loops.inner_fn_args", ("self",)),
         Symbol("torch._inductor.ir:FlexibleLayout.allow_indexing"),
     ),
-    install=_install,
-    active=_replacing.active,
+    replacements={_BOX: _deciding},
+    value=_EXACT,
+    token_of=_token_of,
 )

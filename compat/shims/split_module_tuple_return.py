@@ -13,18 +13,18 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from ..patch import Layer
-from ..replacing import replacing
-from ..requirements import Parameters, Refers, Symbol, Takes
+from ..patching.patch import Wrapper
+from ..probe.requirements import Parameters, Refers, Symbol, Takes
+from .base import Shim
 
 _TARGET = "torch.fx.passes.split_module:split_module"
 
 
-def _splitting(layer: Layer) -> Callable[..., Any]:
-    layer.added = {"tuple_return": False}
+def _splitting(wrapper: Wrapper) -> Callable[..., Any]:
+    wrapper.new_parameters = {"tuple_return": False}
 
     def split_module(*args: Any, tuple_return: bool = False, **kwargs: Any) -> Any:
-        result = layer.below.call(*args, **kwargs)
+        result = wrapper.next(*args, **kwargs)
         if tuple_return:
             _wrap(result)
         return result
@@ -54,8 +54,7 @@ def _wrap(split: Any) -> None:
     split.graph = graph
 
 
-SHIM = replacing(
-    {_TARGET: _splitting},
+SHIM = Shim(
     name="split_module_tuple_return",
     kind="fix",
     upstream="torch 2.12.0",
@@ -70,4 +69,5 @@ SHIM = replacing(
         Refers(_TARGET, "call_module"),
         Refers(_TARGET, "Proxy"),
     ),
+    replacements={_TARGET: _splitting},
 )

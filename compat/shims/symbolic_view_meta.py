@@ -12,18 +12,18 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from ..patch import Layer
-from ..replacing import replacing
-from ..requirements import Parameters, Refers, Symbol
+from ..patching.patch import Wrapper
+from ..probe.requirements import Parameters, Refers, Symbol
+from .base import Shim
 
 _SCHEMAS = "torch._functorch._aot_autograd.schemas"
 _UTILS = "torch._functorch._aot_autograd.functional_utils"
 _TARGET = f"{_SCHEMAS}:ViewAndMutationMeta.make_runtime_safe"
 
 
-def _dropping(layer: Layer) -> Callable[..., Any]:
+def _dropping(wrapper: Wrapper) -> Callable[..., Any]:
     def make_runtime_safe(self: Any) -> None:
-        layer.below.call(self)
+        wrapper.next(self)
         # Nobody misses them: a view with symbols in it is made from its base by size and stride in any case.
         for at, info in enumerate(self.output_info):
             views = info.view_meta_sequence
@@ -33,8 +33,7 @@ def _dropping(layer: Layer) -> Callable[..., Any]:
     return make_runtime_safe
 
 
-SHIM = replacing(
-    {_TARGET: _dropping},
+SHIM = Shim(
     name="symbolic_view_meta",
     kind="fix",
     upstream="pytorch#174334, in torch 2.11.0",
@@ -50,4 +49,5 @@ SHIM = replacing(
         # What makes it safe to take them out: torch does not replay them either.
         Refers(f"{_UTILS}:gen_alias_from_base", "has_symbolic_inputs"),
     ),
+    replacements={_TARGET: _dropping},
 )

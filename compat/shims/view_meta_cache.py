@@ -15,10 +15,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from ..cache import KEYED
-from ..patch import Layer
-from ..replacing import replacing
-from ..requirements import Found, Parameters, Refers, Symbol, Undecided
+from ..patching.patch import Wrapper
+from ..probe.definition import Definition, Undecided
+from ..probe.requirements import Parameters, Refers, Symbol
+from .base import Shim
 
 _SCHEMAS = "torch._functorch._aot_autograd.schemas"
 _TARGET = f"{_SCHEMAS}:ViewAndMutationMeta.make_runtime_safe"
@@ -32,11 +32,11 @@ class _Owning(NamedTuple):
 
     target: str = f"{_SCHEMAS}:include/ATen/FunctionalizeFallbackKernel.h"
 
-    def objection(self, found: Found) -> str | None:
+    def explain_failure(self, definition: Definition) -> str | None:
         declared = r"VIEWMETA_NAME\((\w+)\)\s*FUNCTIONALIZATION_VIEWMETA_SERIALIZABLE_TUPLE\(([^;]*)\);"
-        tuples = dict(re.findall(declared, found.text or ""))
+        tuples = dict(re.findall(declared, definition.text or ""))
         if not tuples.keys() >= set(_SPOILT):
-            return _tried(found.thing)
+            return _tried(definition.value)
         referring = [name for name in _SPOILT if "&" in tuples[name]]
         return f"{', '.join(referring)}: as a reference" if referring else None
 
@@ -58,9 +58,9 @@ def _tried(torch: Any) -> str | None:
     return None if same else "what comes out is not what went in"
 
 
-def _dropping(layer: Layer) -> Callable[..., Any]:
+def _dropping(wrapper: Wrapper) -> Callable[..., Any]:
     def make_runtime_safe(self: Any) -> None:
-        layer.below.call(self)
+        wrapper.next(self)
         # Without them a view is made from its base by size and stride, as torch does for dynamic shapes.
         for at, info in enumerate(self.output_info):
             views = info.view_meta_sequence
@@ -70,8 +70,7 @@ def _dropping(layer: Layer) -> Callable[..., Any]:
     return make_runtime_safe
 
 
-SHIM = replacing(
-    {_TARGET: _dropping},
+SHIM = Shim(
     name="view_meta_cache",
     kind="fix",
     upstream="pytorch#185861, in torch 2.14.0",
@@ -79,10 +78,10 @@ SHIM = replacing(
     revision=1,
     native=(_Owning(),),
     backport=(
-        *KEYED,
         Symbol(_TARGET, "function"),
         Parameters(_TARGET, ("self",)),
         Symbol(f"{_SCHEMAS}:OutputAliasInfo.view_meta_sequence", "value"),
         Refers("torch._functorch._aot_autograd.functional_utils:ViewMetaSequence.__init__", "sequence"),
     ),
+    replacements={_TARGET: _dropping},
 )

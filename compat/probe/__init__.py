@@ -1,0 +1,1 @@
+"""What does this torch really have? `requirements` are answered by `live` or `source`."""
