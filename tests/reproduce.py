@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from unittest import mock
 
-from warm import Warm
+from helpers.warm import Warm
 
 HERE = Path(__file__).parent
 

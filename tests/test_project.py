@@ -8,7 +8,7 @@ import pytest
 
 tomllib = pytest.importorskip("tomllib", reason="tomllib came with Python 3.11")
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[1]
 CHOSEN = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["compat"]
 
 

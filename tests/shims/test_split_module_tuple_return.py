@@ -1,0 +1,258 @@
+"""`split_module` with `tuple_return`: torch 2.12's graphs, lazy or not, and a signature that comes and goes."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from contextlib import nullcontext
+from types import FunctionType
+from typing import Any
+
+import pytest
+import torch
+from helpers.this_torch import ASK, RELEASE
+from helpers.torch_state import kind_of
+from hypothesis import given, settings
+from record_split import described
+from test_lazy_graph_module_properties import graph_of, options, outcome, outputs, partitioned, partitions, steps
+from torch.fx.passes.split_module import split_module
+
+import compat
+from compat.bytecode import call_instead
+from compat.patch import Holder, Patch
+from compat.probe import Live, answer
+from compat.shims import named
+from compat.shims.split_module_tuple_return import _wrap
+
+(SHIM,) = named(["split_module_tuple_return"])
+NATIVE = RELEASE >= (2, 12)
+NAME = "split_module_tuple_return"
+
+
+@pytest.fixture
+def installed():
+    compat.install(NAME)
+    yield
+    compat.uninstall(NAME)
+
+
+def traced(program: list[tuple[int, int]]) -> torch.fx.GraphModule:
+    """Each step takes an earlier value, by number, and says in which partition it is. All values are returned."""
+    graph = torch.fx.Graph()
+    values = [graph.placeholder("x")]
+    for number, _ in program:
+        values.append(graph.call_function(torch.sin, (values[number % len(values)],)))
+    graph.output(tuple(values[1::2]))
+    return torch.fx.GraphModule(torch.nn.Module(), graph)
+
+
+def split_of(program: list[tuple[int, int]], **more: Any) -> torch.fx.GraphModule:
+    module = traced(program)
+    places = dict(zip([node for node in module.graph.nodes if node.op == "call_function"], program))
+    highest, ordered = 0, {}
+    for node, (_, place) in places.items():
+        ordered[node] = highest = max(highest, place)
+    return split_module(module, None, ordered.__getitem__, **more)
+
+
+def partitions_of(split: torch.fx.GraphModule) -> list[torch.fx.GraphModule]:
+    return [split.get_submodule(node.target) for node in split.graph.nodes if node.op == "call_module"]
+
+
+@settings(max_examples=60)
+@given(steps, outputs, partitions, options)
+def test_values_stay_and_every_partition_returns_a_tuple(
+    steps: Any, output: Any, partition: list[int], options: Any
+) -> None:
+    gm = graph_of(steps, output, 2)
+    compat.install(NAME)
+    try:
+        found = [outcome(gm, partition, {**options, **more}, nullcontext()) for more in ({}, {"tuple_return": True})]
+        if isinstance(found[0][0][0], dict):  # else the split failed
+            split = split_module(gm, gm, partitioned(gm, partition), tuple_return=True, **options)
+            results = [next(iter(reversed(part.graph.nodes))).args[0] for part in partitions_of(split)]
+            assert all(isinstance(result, tuple) for result in results)
+        else:
+            assert found[0] == found[1]
+    finally:
+        compat.uninstall(NAME)
+    assert found[0][1] == found[1][1]
+
+
+@pytest.mark.skipif(not NATIVE, reason="torch has nothing to compare with")
+@settings(max_examples=100)
+@given(steps, outputs, partitions, options)
+def test_the_graphs_are_those_that_torch_makes(steps: Any, output: Any, partition: list[int], options: Any) -> None:
+    gm = graph_of(steps, output, 2)
+    try:
+        ours = split_module(gm, gm, partitioned(gm, partition), **options)
+    except (KeyError, RuntimeError):  # the partitions run in a circle
+        return
+    _wrap(ours)
+    theirs = split_module(gm, gm, partitioned(gm, partition), tuple_return=True, **options)
+    for split in (ours, theirs):
+        split.graph.lint()
+    assert described(ours) == described(theirs)
+    assert ours.print_readable(print_output=False) == theirs.print_readable(print_output=False)
+
+
+def test_the_nodes_have_the_names_that_they_have_on_torch_2_12(installed: None) -> None:
+    # Partitions of one result, of two, and of one again: so the numbers of `getitem` run through.
+    split = split_of([(0, 0), (1, 1), (1, 1), (2, 2), (3, 2)], tuple_return=True, keep_original_order=True)
+    assert [node.name for node in split.graph.nodes] == [
+        "x",
+        "submod_0",
+        "getitem",
+        "submod_1",
+        "getitem_1",
+        "getitem_2",
+        "submod_2",
+        "getitem_3",
+        "output",
+    ]
+
+
+@pytest.mark.parametrize("tuples", [True, False])
+@pytest.mark.parametrize("lazy_first", [True, False])
+@pytest.mark.parametrize("inside", [True, False])
+def test_together_with_the_lazy_context_in_either_order(tuples: bool, lazy_first: bool, inside: bool) -> None:
+    def made() -> list[tuple[str, bool]]:
+        split = split_of([(0, 0), (1, 1), (2, 1)], tuple_return=tuples)
+        assert torch.equal(split(torch.ones(1))[0], torch.ones(1).sin())
+        bare = [next(iter(reversed(part.graph.nodes))).args[0] for part in split.children()]
+        return [(kind_of(split), tuples)] + [
+            (kind_of(part), isinstance(b, tuple)) for part, b in zip(split.children(), bare)
+        ]
+
+    context = compat.lazy_graph_module(mode=ASK)
+    if lazy_first:
+        with context:
+            compat.install(NAME)
+            found = made() if inside else None
+        found = found or made()
+        compat.uninstall(NAME)
+    else:
+        compat.install(NAME)
+        with context:
+            found = made() if inside else None
+        found = found or made()
+        compat.uninstall(NAME)
+    assert found == [("lazy" if inside else "plain", tuples)] * 3
+
+
+def test_the_lazy_context_can_be_had_and_left_while_it_is_in_and_after(installed: None) -> None:
+    (lazy,) = named(["lazy_graph_module"])
+    requirements = lazy.native if NATIVE else lazy.backport
+    assert all(answer(requirement, Live()).holds for requirement in requirements)
+    outer = compat.lazy_graph_module(mode=ASK)
+    with outer:
+        compat.uninstall(NAME)
+        assert kind_of(split_of([(0, 0)])) == "lazy"
+        assert all(answer(requirement, Live()).holds for requirement in requirements)
+        compat.install(NAME)
+    assert all(answer(requirement, Live()).holds for requirement in (*requirements, *SHIM.backport))
+
+
+@pytest.mark.skipif(NATIVE, reason="torch takes it")
+def test_the_signature_has_it_while_it_is_in_and_no_longer() -> None:
+    before = inspect.signature(split_module)
+    compat.install(NAME)
+    compat.install(NAME)
+    added = inspect.signature(split_module).parameters["tuple_return"]
+    assert (added.kind, added.default) == (inspect.Parameter.KEYWORD_ONLY, False)
+    compat.uninstall(NAME)
+    with compat.lazy_graph_module(mode=ASK):
+        assert "tuple_return" in inspect.signature(split_module).parameters
+        compat.uninstall(NAME)
+        assert inspect.signature(split_module) == before
+    assert inspect.signature(split_module) == before
+    with pytest.raises(TypeError, match="unexpected keyword argument 'tuple_return'"):
+        split_of([(0, 0)], tuple_return=True)
+
+
+# --- Parameters that a replacement adds, on functions of our own ------------------------------------------------------
+
+
+def make(default: Any = None) -> FunctionType:
+    if default is None:
+
+        def plain(x: int) -> str:
+            return f"{x}"
+
+        return plain  # type: ignore[return-value]
+
+    def keyword(x: int, *, y: int = default) -> str:
+        return f"{x},{y}"
+
+    return keyword  # type: ignore[return-value]
+
+
+def adding(name: str) -> Callable[[Any], Callable[..., str]]:
+    def replace(layer: Any) -> Callable[..., str]:
+        layer.added = {name: None}
+        return lambda *args, **kwargs: f"{name}={kwargs.pop(name, None)}({layer.below.call(*args, **kwargs)})"
+
+    return replace
+
+
+def own(layer: Any) -> Callable[..., str]:
+    return lambda *args, **kwargs: f"own({layer.own(*args, **kwargs)})"
+
+
+def me() -> Holder:
+    return Holder(object(), None)
+
+
+def state(function: FunctionType) -> list[Any]:
+    return [function.__code__, function.__kwdefaults__]
+
+
+@pytest.mark.parametrize("default", [None, 2])
+def test_a_layer_that_knows_no_new_parameter_goes_under_those_that_do(default: Any) -> None:
+    f, holder = make(default), me()
+    before, rest = state(f), ",2" if default else ""
+    a, b, c = (Patch([(f, how)]) for how in (adding("a"), adding("b"), own))
+    a.enter(holder)
+    c.enter(holder)
+    assert f(1, a=3) == f"a=3(own(1{rest}))"
+    b.enter(holder)
+    assert f(1, a=3, b=4) == f"b=4(a=3(own(1{rest})))"
+    a.leave(holder)
+    assert f(1, b=4) == f"b=4(own(1{rest}))"
+    with pytest.raises(TypeError, match="'a'"):
+        f(1, a=3)
+    b.leave(holder)
+    assert state(f)[1] is before[1]
+    assert f(1) == f"own(1{rest})"
+    c.leave(holder)
+    assert all(x is y for x, y in zip(state(f), before))
+
+
+def test_someone_on_top_who_keeps_the_parameter_can_still_be_called() -> None:
+    f, holder = make(), me()
+    a = Patch([(f, adding("a"))])
+    a.enter(holder)
+    kept = FunctionType(f.__code__, f.__globals__, "kept")
+    kept.__kwdefaults__ = f.__kwdefaults__
+    f.__code__ = theirs = call_instead(f.__code__, lambda *args, **kwargs: f"theirs({kept(*args, **kwargs)})")
+    assert f(1, a=3) == "theirs(a=3(1))"
+    a.leave(holder)
+    assert f.__code__ is theirs
+    assert f(1) == "theirs(1)"
+    with pytest.raises(TypeError, match="'a'"):
+        f(1, a=3)
+
+
+def test_someone_on_top_without_the_parameter_is_left_as_they_are() -> None:
+    f, holder = make(), me()
+    c, a = Patch([(f, own)]), Patch([(f, adding("a"))])
+    c.enter(holder)
+    kept = FunctionType(f.__code__, f.__globals__, "kept")
+    f.__code__ = theirs = call_instead(f.__code__, lambda *args: f"theirs({kept(*args)})")
+    a.enter(holder)
+    assert f(1) == "theirs(a=None(own(1)))"
+    assert state(f) == [theirs, None]
+    a.leave(holder)
+    c.leave(holder)
+    assert f(1) == "theirs(1)"
+    assert state(f) == [theirs, None]

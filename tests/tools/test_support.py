@@ -1,0 +1,76 @@
+"""The support page and its record are those of the torch that the tests run on."""
+
+import json
+
+import pytest
+from helpers.this_torch import ROOT, same_on_every_torch
+from packaging.version import Version
+
+from compat import version
+from compat.shims import all_shims
+from compat.tools import support
+
+PAGE = ROOT / "docs" / "support.md"
+
+
+@pytest.fixture
+def here():
+    torch = version.parse(version.text())
+    if torch is None or torch.public not in support.known():
+        pytest.skip(f"torch {version.text()} has no entry in {support.RECORD.name}")
+    return torch.public
+
+
+def test_the_page_is_not_stale(here):
+    assert support.stale(PAGE) == []
+
+
+def test_what_was_scanned_is_what_was_run_live(here):
+    for name, modes in support.known()[here]["scanned"].items():
+        live = support.known()[here]["live"][name]
+        assert all(modes[key] in (live[key], "undecided") for key in ("auto", "native", "backport"))
+
+
+@same_on_every_torch
+def test_a_page_or_an_entry_that_is_out_of_date_is_told(here, tmp_path, monkeypatch):
+    (tmp_path / "support.md").write_text(PAGE.read_text("utf-8").replace("native", "noop"), "utf-8")
+    assert support.stale(tmp_path / "support.md") == ["support.md is not what support.json makes"]
+    other = json.loads(json.dumps(support.known()))
+    other[here]["live"]["lazy_graph_module"]["auto"] = "another"
+    monkeypatch.setattr(support, "known", lambda: other)
+    assert support.stale(PAGE)[0] == f"support.json does not have what torch {here} gets"
+
+
+@same_on_every_torch
+def test_writing_adds_this_torch_in_order_and_makes_the_page(here, tmp_path, monkeypatch):
+    others = {torch: given for torch, given in support.known().items() if torch != here}
+    (tmp_path / "support.json").write_text(json.dumps(others))
+    monkeypatch.setattr(support, "RECORD", tmp_path / "support.json")
+    monkeypatch.setattr(support, "PAGE", tmp_path / "docs" / "support.md")
+    support.known.cache_clear()
+    try:
+        assert support.write() == here
+        assert list(support.known()) == sorted([*others, here], key=Version)
+        assert (tmp_path / "docs" / "support.md").read_text("utf-8") == PAGE.read_text("utf-8")
+        assert support.main(["--check"]) == 0
+    finally:
+        support.known.cache_clear()
+
+
+def test_a_cell_that_was_scanned_otherwise_than_it_ran_shows_both():
+    modes = {"auto": "noop", "native": "no", "backport": "yes", "reason": "because"}
+    ran = {"scanned": {"lazy_graph_module": {**modes, "auto": "undecided"}}, "live": {"lazy_graph_module": modes}}
+    assert "| `lazy_graph_module` | undecided / noop* |\n" in support.page({"2.99.0": ran})
+
+
+@pytest.mark.parametrize("shim", all_shims(), ids=lambda shim: shim.name)
+def test_every_shim_says_when_it_can_go(shim):
+    assert support.removal(shim) != "not said"
+    assert support.removal(shim) in PAGE.read_text("utf-8")
+
+
+def test_without_torch_it_is_one_sentence(monkeypatch, capsys):
+    monkeypatch.setattr(support.version, "text", lambda: None)
+    for arguments in ([], ["--check"]):
+        assert support.main(arguments) == 2
+        assert capsys.readouterr().err == "compat: torch is not installed, or does not say which it is\n"
