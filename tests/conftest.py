@@ -1,4 +1,4 @@
-"""What the tests share: which torch this is, how to see what it builds, and a process that nobody has touched yet."""
+"""Fixtures that all tests share: torch stays unchanged, fresh processes, vendored copies."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from helpers.this_torch import ROOT, same_on_every_torch  # noqa: F401 (test_pru
 from helpers.torch_state import same, state
 from helpers.warm import Warm
 
-# No deadline for one example: the machine may be busy with something else.
+# No deadline per example: a busy machine would fail it.
 hypothesis.settings.register_profile("compat", deadline=None)
 hypothesis.settings.load_profile("compat")
 
@@ -29,7 +29,7 @@ LONGEST = ("test_torch_stays", "test_reproducers", "test_cache_key", "test_any_h
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest first: with two processes, nothing is to be left that one of them does while the other one waits."""
+    """Run the longest modules first, so that no worker process waits for another at the end."""
 
     def place(item: pytest.Item) -> int:
         return LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST)
@@ -57,9 +57,9 @@ def no_words_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def fresh() -> Callable[..., Any]:
-    """Calls a function of a test module in a process of its own, which has torch as it is after its import.
+    """Return a function that calls a function of a test module in a new process with an unchanged torch.
 
-    The processes are forks of one that has imported torch, and what split_module imports when it first runs.
+    The processes are forks of one that has imported torch and the modules that `split_module` imports at first use.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["torch", "torch.fx.experimental.symbolic_shapes", "pytest", "unittest.mock"])
@@ -73,7 +73,7 @@ def fresh() -> Callable[..., Any]:
 
 @pytest.fixture(scope="session")
 def warm() -> Iterator[Warm]:
-    """As `fresh`, in forks of a process that has imported Dynamo and Inductor."""
+    """Like `fresh`, but the forked process has also imported Dynamo and Inductor."""
     made = Warm()
     yield made
     made.end()
@@ -81,8 +81,8 @@ def warm() -> Iterator[Warm]:
 
 @pytest.fixture(scope="module")
 def copies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, ModuleType]]:
-    """Three copies: two of one version, and one whose shim has other keys, as a version with other patches has."""
-    from compat.tools import vendor  # late: some processes must never import the original
+    """Return three vendored copies: two of one version, and one with other registry keys, as a later version has."""
+    from compat.tools import vendor  # imported late: some processes must not import the original
 
     tree = tmp_path_factory.mktemp("engines")
     for name in ("same_one", "same_two", "later"):
@@ -100,11 +100,11 @@ def copies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Modul
 
 @pytest.fixture(scope="session")
 def python() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs a Python that has imported nothing, in the repository: `python("-c", "...", TORCH_COMPAT="noop")`."""
+    """Return a function that runs a new Python in the repository: `python("-c", "...", TORCH_COMPAT="noop")`."""
 
     def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-W", "ignore", *arguments]
-        # What is in front already may redirect `compat` to a vendored copy.
+        # The given PYTHONPATH stays in front: it may redirect `compat` to a vendored copy.
         paths = [*filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)), str(ROOT)]
         variables = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **environment}
         return subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=120)

@@ -1,4 +1,4 @@
-"""Code objects made from others: what is called, with what, and all that has to stay as it was."""
+"""`call_instead` and `redirect_calls` build code objects that call another function and change nothing else."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def signatures(draw: st.DrawFn) -> inspect.Signature:
 
 @st.composite
 def calls(draw: st.DrawFn, signature: inspect.Signature) -> tuple[list[Any], dict[str, Any]]:
-    """Arguments that may fit the signature: mostly they do."""
+    """Draws arguments for a call, most of which match the signature."""
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
     by_position = True
@@ -96,7 +96,7 @@ def outcome(function: Callable[..., Any], args: list[Any], kwargs: dict[str, Any
 
 
 @given(st.data())
-def test_calling_through_equals_calling_directly(data):
+def test_call_instead_keeps_signature_and_returns_replacement_result(data):
     signature = data.draw(signatures())
     function, direct = define(signature), define(signature)
     before = looks(function)
@@ -107,13 +107,13 @@ def test_calling_through_equals_calling_directly(data):
 
 
 @given(signatures(), st.lists(st.integers(), max_size=4), st.dictionaries(st.sampled_from(NAMES), st.integers()))
-def test_calling_through_refuses_what_a_direct_call_refuses_and_says_the_same(signature, args, kwargs):
+def test_call_instead_raises_same_type_error_as_direct_call(signature, args, kwargs):
     function, direct = define(signature), define(signature)
     function.__code__ = call_instead(function.__code__, direct)
     assert outcome(function, args, kwargs) == outcome(direct, args, kwargs)
 
 
-def test_the_replacement_may_be_any_callable_and_no_name_is_looked_up():
+def test_call_instead_accepts_any_callable_without_global_lookup():
     function = define(inspect.Signature([P("a", P.POSITIONAL_OR_KEYWORD)]))
     for replacement in (lambda a: [a], [].__eq__, type("Callable", (), {"__call__": lambda self, a: a})()):
         function.__code__ = call_instead(function.__code__, replacement)
@@ -121,7 +121,7 @@ def test_the_replacement_may_be_any_callable_and_no_name_is_looked_up():
         assert function(5) == replacement(5)
 
 
-def test_an_exception_comes_out_as_it_is():
+def test_call_instead_passes_exception_object_through():
     function, error = define(inspect.Signature()), ValueError("mine")
 
     def fail() -> None:
@@ -133,7 +133,7 @@ def test_an_exception_comes_out_as_it_is():
     assert caught.value is error
 
 
-def test_a_method_with_private_names():
+def test_call_instead_supports_private_parameter_names():
     class Thing:
         def method(self, __private: int, *, __named: int = 2) -> tuple[int, int]:
             return __private, __named
@@ -148,7 +148,7 @@ def test_a_method_with_private_names():
 # --- redirect_calls ------------------------------------------------------------------------------------------------
 
 OLD, NEW = ("graph_module", "GraphModule"), ("_lazy_graph_module", "_make")
-# Statement -> what it says, unredirected and redirected. Only the calls of `….graph_module.GraphModule(...)` change.
+# Statement -> its output before and after redirection. Only calls of `….graph_module.GraphModule(...)` change.
 STATEMENTS = {
     "say(root.graph_module.GraphModule())": ("old()", "new()"),
     "say(root.graph_module.GraphModule(1, 'two'))": ("old(1, 'two')", "new(1, 'two')"),
@@ -176,7 +176,7 @@ STATEMENTS = {
 
 
 class Kind(type):
-    """A class that, like GraphModule, is called and asked about, and whose calls leave a trace."""
+    """A metaclass whose classes return a text when called, so that a test sees which class was called."""
 
     def __call__(cls, *args: Any) -> str:
         return f"{cls.__name__.lower()}({', '.join(map(repr, args))})"
@@ -206,7 +206,7 @@ def run(function: types.FunctionType, said: list[str]) -> str:
 
 
 @given(st.lists(st.sampled_from(list(STATEMENTS)), max_size=8), st.integers(0, 40), st.randoms(use_true_random=False))
-def test_only_the_calls_are_redirected(statements, padding, chance):
+def test_redirect_calls_changes_only_matching_calls(statements, padding, chance):
     pads = [f"root.pad.p{at}" for at in range(padding)]
     places = sorted(chance.choices(range(len(statements) + 1), k=len(pads)))
     lines = statements[:]
@@ -216,7 +216,7 @@ def test_only_the_calls_are_redirected(statements, padding, chance):
     assert run(function, said) == " ".join(STATEMENTS[s][0] for s in statements)
     code, before = redirect_calls(function.__code__, OLD, NEW), function.__code__
     assert (code is not None) == any(STATEMENTS[s][0] != STATEMENTS[s][1] for s in statements), (
-        "a code object comes back exactly when there was a call"
+        "redirect_calls returns a code object if and only if the body has a matching call"
     )
     if code is not None:
         function.__code__ = code
@@ -236,18 +236,18 @@ CALL = "say(root.graph_module.GraphModule(1))"
 
 @pytest.mark.parametrize("count", [*range(100, 132), *range(240, 265), 300, 390])
 @pytest.mark.parametrize("first", ["names", "call"])
-def test_with_too_many_names_for_one_byte_it_is_all_or_nothing(count, first):
+def test_redirect_calls_returns_none_if_name_index_exceeds_one_byte(count, first):
     pads = [f"root.pad.p{at}" for at in range(count)]
     function, said = build([*pads, CALL] if first == "names" else [CALL, *pads])
     code = redirect_calls(function.__code__, OLD, NEW)
-    last = len(function.__code__.co_names) + 1  # the index of the second of the two new names
+    last = len(function.__code__.co_names) + 1  # index of the second new name
     assert (code is not None) == ((last << _SHIFT | _SHIFT) <= 255)
     if code is not None:
         function.__code__ = code
         assert run(function, said) == "new(1)"
 
 
-def test_a_name_far_out_is_not_taken_for_one_whose_number_ends_alike():
+def test_redirect_calls_distinguishes_name_indices_with_equal_low_byte():
     for count in random.Random(0).sample(range(100, 390), 40):
         pads = [f"root.pad.p{at}" for at in range(count)]
         far = [f"keep = root.pad; keep.p{at}" for at in range(count)]
@@ -262,12 +262,12 @@ def test_a_name_far_out_is_not_taken_for_one_whose_number_ends_alike():
     "body",
     [[], ["say(root.graph_module)"], ["say(root.elsewhere.GraphModule(1))"], ["say(root.graph_module.GraphModule)"]],
 )
-def test_none_where_nothing_is_called(body):
+def test_redirect_calls_returns_none_without_matching_call(body):
     function, _ = build(body)
     assert redirect_calls(function.__code__, OLD, NEW) is None
 
 
-def test_the_two_names_may_be_all_that_a_body_has():
+def test_redirect_calls_works_if_body_has_only_the_two_names():
     def function(root: Any) -> Any:
         return root.graph_module.GraphModule(1)
 
@@ -276,8 +276,8 @@ def test_the_two_names_may_be_all_that_a_body_has():
     assert function(root) == "new(1)"
 
 
-def test_an_argument_and_the_opcode_after_it_are_no_call():
-    """The bytes of a call, begun at an argument. No code object: the interpreter dies of one with such opcodes."""
+def test_redirect_calls_ignores_call_bytes_at_odd_offset():
+    """A namespace stands in for the code object: the interpreter would crash on a real one with such opcodes."""
     function, _ = build([CALL])
     raw, method = function.__code__.co_code, function.__code__.co_names.index(OLD[1])
     at = raw.index(bytes((_CALL_LOAD, method << _SHIFT | _SHIFT)))
@@ -289,7 +289,7 @@ def test_an_argument_and_the_opcode_after_it_are_no_call():
         assert (found is not None) == (len(padding) == 2)
 
 
-def test_an_exception_in_the_redirected_call_has_the_line_of_the_call():
+def test_exception_in_redirected_call_reports_line_of_call():
     function, _ = build(["say(1)", "say(root.graph_module.GraphModule(1))"])
     del function.__globals__["root"]._lazy_graph_module
     function.__code__ = redirect_calls(function.__code__, OLD, NEW)

@@ -1,4 +1,4 @@
-"""What changes generated code changes the keys of torch's compile caches, and of an engine's own."""
+"""A shim that changes generated code changes the keys of torch's compile caches and `compat.cache_key()`."""
 
 from __future__ import annotations
 
@@ -26,8 +26,11 @@ CONFIG = torch.compiler.config
 
 
 def compiled(folder: str, who: str, aot: bool) -> list[Any]:
-    """In a fresh process: compiles a chain of two residual adds, and gives the code that is run, whether the FX graph
-    cache and the AOTAutograd cache had it, and whether the tag was ours."""
+    """Compile a chain of two residual adds in a fresh process.
+
+    Returns the generated code, the hits of the FX graph cache and of the AOTAutograd cache, and whether
+    `cache_key_tag` was set.
+    """
     os.environ.update(TORCHINDUCTOR_CACHE_DIR=folder, TORCHINDUCTOR_COMPILE_THREADS="1")
     from torch._dynamo.utils import counters
     from torch._functorch import config as functorch
@@ -47,14 +50,14 @@ def compiled(folder: str, who: str, aot: bool) -> list[Any]:
 
 @needs_compiler
 @pytest.mark.parametrize(("aot", "order"), [(True, ["stock", "ours"]), (False, ["ours", "stock"])])
-def test_a_shared_cache_neither_hides_it_nor_outlives_it(
+def test_shared_compile_cache_keeps_stock_and_patched_code_apart(
     warm: Warm, tmp_path: Path, aot: bool, order: list[str]
 ) -> None:
     got = [warm(compiled, str(tmp_path), who, aot) for who in order * 2]
     codes = [row[0] for row in got]
     assert codes[0] != codes[1]
     assert codes[2:] == codes[:2]
-    hits = 2 if aot else 1  # an AOTAutograd hit asks no FX graph cache
+    hits = 2 if aot else 1  # after an AOTAutograd hit torch does not consult the FX graph cache
     assert [row[hits] for row in got] == [0, 0, 1, 1]
     assert [row[3] for row in got] == [who == "ours" for who in order * 2]
 
@@ -67,7 +70,7 @@ def in_force() -> Any:
     return compat.realize_on_reuse(mode="backport")
 
 
-def test_the_tag_is_on_top_of_the_users_also_if_that_changes_meanwhile() -> None:
+def test_compat_suffix_follows_changes_of_user_tag() -> None:
     with CONFIG.patch(cache_key_tag="mine"):
         with in_force():
             assert CONFIG.cache_key_tag == f"mine+compat-{key()}"
@@ -80,7 +83,7 @@ def test_the_tag_is_on_top_of_the_users_also_if_that_changes_meanwhile() -> None
     assert CONFIG.cache_key_tag == ""
 
 
-def test_a_patch_of_the_users_may_end_when_ours_has_ended() -> None:
+def test_user_config_patch_can_outlive_compat_context() -> None:
     ours, theirs = in_force(), CONFIG.patch(cache_key_tag="mine")
     ours.__enter__()
     theirs.__enter__()
@@ -90,15 +93,15 @@ def test_a_patch_of_the_users_may_end_when_ours_has_ended() -> None:
     assert CONFIG.cache_key_tag == ""
 
 
-def test_nothing_is_left_on_the_config_module() -> None:
+def test_exit_removes_tag_property_from_config_class() -> None:
     before = dict(vars(type(CONFIG)))
-    assert "cache_key_tag" not in before  # nor by any test so far
+    assert "cache_key_tag" not in before  # also checks that no earlier test left it there
     with in_force():
         assert "cache_key_tag" in vars(type(CONFIG))
     assert dict(vars(type(CONFIG))) == before
 
 
-def test_what_is_saved_of_the_config_is_the_users() -> None:
+def test_saved_config_contains_user_tag_only() -> None:
     with in_force():
         saved = CONFIG.get_config_copy() if hasattr(CONFIG, "get_config_copy") else CONFIG.shallow_copy_dict()
         CONFIG.cache_key_tag = "other"
@@ -106,7 +109,7 @@ def test_what_is_saved_of_the_config_is_the_users() -> None:
     assert CONFIG.cache_key_tag == ""
 
 
-def test_numerics_are_part_of_it_and_a_fix_that_changes_no_code_is_not() -> None:
+def test_cache_key_covers_numerics_but_not_fixes_without_codegen_changes() -> None:
     assert key() == ""
     with in_force():
         exact = key()
@@ -142,7 +145,7 @@ print(json.dumps([waiting, keys(), compat.cache_key(), tag()]))
 """
 
 
-def test_what_changes_code_has_the_key_that_it_will_have_while_it_still_waits_for_inductor(python: Any) -> None:
+def test_cache_key_is_equal_before_and_after_inductor_import(python: Any) -> None:
     done = python("-c", KEYS)
     assert done.returncode == 0, done.stderr
     waiting, there, key_after, tag_after = json.loads(done.stdout.splitlines()[-1])
@@ -153,13 +156,13 @@ def test_what_changes_code_has_the_key_that_it_will_have_while_it_still_waits_fo
     assert (key_after, tag_after) == ("", "")
 
 
-def test_a_new_revision_is_meant() -> None:
-    """It costs every user the warm entries of the last one. Those that are past their first are listed here."""
+def test_every_shim_has_revision_1_unless_listed_here() -> None:
+    """A new revision invalidates the warm caches of every user. This list makes the change deliberate."""
     assert {shim.part for shim in all_shims() if shim.revision != 1} == set()
 
 
 class Tags(RuleBasedStateMachine):
-    """Against a model: the user's tag, and how often we are in."""
+    """Compares `cache_key_tag` with a model: the user's tag and the number of open contexts."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -202,11 +205,11 @@ class Tags(RuleBasedStateMachine):
         CONFIG.cache_key_tag = ""
 
 
-def test_any_order_ends_in_the_users_tag() -> None:
+def test_any_order_of_enter_and_exit_restores_user_tag() -> None:
     run_state_machine_as_test(Tags, settings=settings(max_examples=60, deadline=None))
 
 
-def test_a_tag_of_another_kind_is_left_as_it_is() -> None:
+def test_exit_restores_tag_that_is_not_a_string() -> None:
     with mock.patch.object(torch.compiler.config, "cache_key_tag", None):
         with in_force():
             assert torch.compiler.config.cache_key_tag.startswith("None+compat-")

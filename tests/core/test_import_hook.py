@@ -1,4 +1,4 @@
-"""Acting when a module is imported: once for each time it runs, whatever else happens to the import."""
+"""`when_imported` runs an action each time a module's code has run, and changes nothing else about the import."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ counter = itertools.count()
 
 @pytest.fixture
 def target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], str]]:
-    """Writes source text as a module that can be imported, and gives its name."""
+    """Write source text as an importable module and return its name."""
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     names = []
@@ -36,12 +36,12 @@ def target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
     for name in names:
         module = sys.modules.pop(name, None)
         if module is not None:
-            assert "exec_module" not in vars(module.__spec__.loader), "nothing stays on the loader"
+            assert "exec_module" not in vars(module.__spec__.loader), "the hook left exec_module on the loader"
 
 
 @pytest.fixture
 def watch() -> Iterator[Callable[..., list[int]]]:
-    """Watches the import of modules; gives a list that grows by one each time we are called."""
+    """Hook the import of modules. Returns a list that grows by one with each call of the action."""
     stops = []
 
     def start(*names: str, act: Callable[[], None] = lambda: None) -> list[int]:
@@ -56,7 +56,7 @@ def watch() -> Iterator[Callable[..., list[int]]]:
     assert importing._finder not in sys.meta_path
 
 
-def test_acts_when_the_module_has_run_and_before_the_import_statement_ends(target, watch):
+def test_action_runs_after_module_code_and_before_import_returns(target, watch):
     name, seen = target("value = 1"), []
     watch(name, act=lambda: seen.append(sys.modules[name].value))
     assert seen == []
@@ -64,18 +64,18 @@ def test_acts_when_the_module_has_run_and_before_the_import_statement_ends(targe
     assert seen == [1]
 
 
-def test_acts_at_once_where_the_module_is_there_already(target, watch):
+def test_action_runs_at_once_if_module_is_imported(target, watch):
     name = target()
     importlib.import_module(name)
     assert watch(name) == [0]
 
 
-def test_a_module_that_somebody_has_made_by_hand_is_there(watch, monkeypatch):
+def test_module_without_spec_counts_as_imported(watch, monkeypatch):
     monkeypatch.setitem(sys.modules, "made_by_hand", ModuleType("made_by_hand"))  # has no spec
     assert watch("made_by_hand") == [0]
 
 
-def test_waits_for_the_last_of_several_modules(target, watch):
+def test_action_waits_for_last_of_several_modules(target, watch):
     first, second, third = target(), target(), target()
     importlib.import_module(first)
     calls = watch(first, second, third)
@@ -85,8 +85,8 @@ def test_waits_for_the_last_of_several_modules(target, watch):
     assert calls == [0]
 
 
-def test_the_last_two_of_several_modules_at_once_are_one_reason_to_act(target, watch, monkeypatch):
-    """What another thread does between the moment that a module is noted and the one in which we act."""
+def test_action_runs_once_if_two_threads_import_the_last_modules(target, watch, monkeypatch):
+    """Simulates a second thread that imports between the bookkeeping of the first import and its action."""
     names, lock = [target(), target()], importing._lock
     calls = watch(*names)
 
@@ -104,7 +104,7 @@ def test_the_last_two_of_several_modules_at_once_are_one_reason_to_act(target, w
     assert calls == [0]
 
 
-def test_looking_for_the_module_without_importing_it_uses_nothing_up(target, watch):
+def test_find_spec_does_not_consume_hook(target, watch):
     name = target()
     calls = watch(name)
     for _ in range(2):
@@ -115,7 +115,7 @@ def test_looking_for_the_module_without_importing_it_uses_nothing_up(target, wat
     assert calls == [0]
 
 
-def test_a_spec_that_was_found_before_the_import_and_run_by_hand(target, watch):
+def test_action_runs_if_spec_is_executed_by_hand(target, watch):
     name = target()
     calls = watch(name)
     spec = importlib.util.find_spec(name)
@@ -126,7 +126,7 @@ def test_a_spec_that_was_found_before_the_import_and_run_by_hand(target, watch):
     assert "exec_module" not in vars(spec.loader)
 
 
-def test_an_import_that_fails_leaves_everything_armed_for_the_next_try(target, watch, monkeypatch):
+def test_failed_import_keeps_hook_for_next_attempt(target, watch, monkeypatch):
     name = target("import sys\nif not hasattr(sys, 'second_try'): raise ImportError('first')")
     calls, others = watch(name), watch(name)
     with pytest.raises(ImportError, match="first"):
@@ -137,7 +137,7 @@ def test_an_import_that_fails_leaves_everything_armed_for_the_next_try(target, w
     assert (calls, others) == ([0], [0])
 
 
-def test_acts_again_after_each_reload(target, watch):
+def test_action_runs_again_after_each_reload(target, watch):
     name = target()
     calls = watch(name)
     module = importlib.import_module(name)
@@ -147,7 +147,7 @@ def test_acts_again_after_each_reload(target, watch):
     assert calls == [0, 1, 2]
 
 
-def test_acts_in_the_thread_that_imports(target, watch):
+def test_action_runs_in_importing_thread(target, watch):
     name, seen = target(), []
     watch(name, act=lambda: seen.append(threading.current_thread().name))
     thread = threading.Thread(target=importlib.import_module, args=(name,), name="importer")
@@ -156,7 +156,7 @@ def test_acts_in_the_thread_that_imports(target, watch):
     assert seen == ["importer"]
 
 
-def test_the_module_and_its_import_are_what_they_would_be_without_us(target, watch):
+def test_hook_leaves_module_and_loader_unchanged(target, watch):
     watched, unwatched = target("import inspect\nframes = len(inspect.stack())"), target("")
     watch(watched)
     module, plain = importlib.import_module(watched), importlib.import_module(unwatched)
@@ -166,7 +166,7 @@ def test_the_module_and_its_import_are_what_they_would_be_without_us(target, wat
     assert module.__file__ == module.__spec__.origin
 
 
-def test_a_watcher_that_raises_stops_neither_the_import_nor_the_other_watchers(target, watch):
+def test_raising_action_stops_neither_import_nor_other_actions(target, watch):
     name = target()
 
     def fail() -> None:
@@ -177,7 +177,7 @@ def test_a_watcher_that_raises_stops_neither_the_import_nor_the_other_watchers(t
     assert calls == ([0], [0], [0])
 
 
-def test_a_watcher_that_has_been_stopped_is_not_called(target):
+def test_stopped_hook_is_not_called(target):
     name, calls = target(), []
     stop = when_imported([name], lambda: calls.append(1))
     stop()
@@ -185,7 +185,7 @@ def test_a_watcher_that_has_been_stopped_is_not_called(target):
     assert calls == []
 
 
-def test_stopped_between_the_search_and_the_run(target):
+def test_hook_stopped_after_find_spec_is_not_called(target):
     name, calls = target(), []
     stop = when_imported([name], lambda: calls.append(1))
     spec = importlib.util.find_spec(name)
@@ -194,7 +194,7 @@ def test_stopped_between_the_search_and_the_run(target):
     assert calls == []
 
 
-def test_a_watcher_may_watch_import_and_stop_while_it_acts(target, watch):
+def test_action_can_add_hooks_and_import_modules(target, watch):
     first, second = target(), target()
     inner: list[list[int]] = []
     outer = watch(first, act=lambda: (inner.append(watch(second)), importlib.import_module(second)))
@@ -203,7 +203,7 @@ def test_a_watcher_may_watch_import_and_stop_while_it_acts(target, watch):
     assert inner == [[0]]
 
 
-def test_two_copies_of_the_finder_both_act_and_leave_nothing(target, watch):
+def test_two_finder_copies_both_act_and_unregister(target, watch):
     name = target()
     spec = importlib.util.spec_from_file_location("compat.importing_copy", importing.__file__)
     copy = importlib.util.module_from_spec(spec)
@@ -219,7 +219,7 @@ def test_two_copies_of_the_finder_both_act_and_leave_nothing(target, watch):
     assert copy._finder not in sys.meta_path
 
 
-def test_a_finder_of_somebody_else_may_come_and_go_before_and_behind_ours(target, watch):
+def test_hook_works_while_foreign_finders_come_and_go(target, watch):
     class Theirs:
         @staticmethod
         def find_spec(name: str, path: object = None, target: ModuleType | None = None) -> None:
@@ -237,7 +237,7 @@ def test_a_finder_of_somebody_else_may_come_and_go_before_and_behind_ours(target
     assert (calls, more) == ([0], [0])
 
 
-def test_a_module_that_is_being_imported_is_not_there_yet(target, watch, monkeypatch):
+def test_partly_imported_module_does_not_trigger_action(target, watch, monkeypatch):
     name = target("import sys\nsys.in_the_middle()\nvalue = 1")
     seen = []
     monkeypatch.setattr(
@@ -247,19 +247,19 @@ def test_a_module_that_is_being_imported_is_not_there_yet(target, watch, monkeyp
         raising=False,
     )
     importlib.import_module(name)
-    assert False not in seen, "never before its last line has run"
+    assert False not in seen, "the action ran before the last line of the module"
 
 
-def test_a_name_that_cannot_be_imported(watch):
-    calls = watch("nobody_has_this")
-    with pytest.raises(ModuleNotFoundError, match="nobody_has_this"):
-        importlib.import_module("nobody_has_this")
-    assert importlib.util.find_spec("nobody_has_this") is None
+def test_missing_module_raises_and_triggers_nothing(watch):
+    calls = watch("missing_module")
+    with pytest.raises(ModuleNotFoundError, match="missing_module"):
+        importlib.import_module("missing_module")
+    assert importlib.util.find_spec("missing_module") is None
     assert calls == []
 
 
 class Slotted:
-    """A loader that takes no attributes, as one that is built in."""
+    """A loader that accepts no attributes, like built-in loaders."""
 
     __slots__ = ()
 
@@ -271,7 +271,7 @@ class Slotted:
 
 
 @pytest.mark.parametrize("loader", [Slotted(), object()])
-def test_a_loader_that_cannot_be_watched_is_left_as_it_is(loader, watch):
+def test_loader_that_accepts_no_attribute_is_left_unchanged(loader, watch):
     class Finder:
         @staticmethod
         def find_spec(name, path=None, target=None):

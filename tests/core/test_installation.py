@@ -1,4 +1,4 @@
-"""Process-wide: `install` and `uninstall`, before and after torch is imported, counted, and in all threads."""
+"""`install` and `uninstall` act process-wide, are counted, and work before and after torch is imported."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def nothing_stays_installed() -> Iterator[None]:
     assert not status_of(NAME).active
 
 
-def test_installed_everything_is_lazy_in_every_thread_and_task():
+def test_install_applies_to_every_thread_and_task():
     async def task() -> tuple[str, str]:
         return made(), split_kinds()
 
@@ -47,7 +47,7 @@ def test_installed_everything_is_lazy_in_every_thread_and_task():
     assert (made(), split_kinds()) == ("plain", "plain")
 
 
-def test_it_is_counted():
+def test_install_is_counted():
     before = state()
     compat.install(NAME, mode=ASK)
     compat.install(NAME, mode=ASK)
@@ -59,7 +59,7 @@ def test_it_is_counted():
     assert same(before, state())
 
 
-def test_a_scope_outranks_the_install():
+def test_context_overrides_install():
     compat.install(NAME, mode=ASK)
     with compat.lazy_graph_module(False, mode=ASK):
         assert (made(), split_kinds()) == ("plain", "plain")
@@ -70,7 +70,7 @@ def test_a_scope_outranks_the_install():
     compat.uninstall(NAME)
 
 
-def test_uninstalled_in_the_middle_of_a_scope_the_scope_stays():
+def test_uninstall_inside_context_keeps_context_active():
     compat.install(NAME, mode=ASK)
     with compat.lazy_graph_module(mode=ASK):
         compat.uninstall(NAME)
@@ -78,7 +78,7 @@ def test_uninstalled_in_the_middle_of_a_scope_the_scope_stays():
     assert (made(), split_kinds()) == ("plain", "plain")
 
 
-def test_without_names_it_is_every_fix_and_this_shim_is_none():
+def test_install_without_names_installs_exactly_the_fixes():
     before = state()
     compat.install()
     rows = compat.status()
@@ -96,7 +96,7 @@ def test_without_names_it_is_every_fix_and_this_shim_is_none():
     assert same(before, state())
 
 
-def test_status_has_the_mode_that_was_installed():
+def test_status_reports_installed_mode():
     compat.install(NAME, mode="noop")
     assert (status_of(NAME).mode, status_of(NAME).active) == ("noop", False)
     compat.install(NAME, mode=ASK)
@@ -109,32 +109,32 @@ def test_status_has_the_mode_that_was_installed():
     compat.uninstall(NAME)
 
 
-def test_all_or_none_go_in():
+def test_failed_install_installs_no_shim():
     before = state()
     unavailable = "backport" if RELEASE >= (2, 12) else "native"
     with pytest.raises(compat.UnsupportedError):
         compat.install(NAME, mode=unavailable)
-    if RELEASE >= (2, 11):  # the first can be had, the second cannot
+    if RELEASE >= (2, 11):  # the mode is available for the first shim only
         first = "realize_on_reuse" if RELEASE >= (2, 12) else "fx_cache_pickle"
         with pytest.raises(compat.UnsupportedError, match=NAME):
             compat.install(first, NAME, mode=unavailable)
         assert status_of(first).active is False
-    with pytest.raises(ValueError, match=r"there is no shim 'nobody'; there are .*lazy_graph_module"):
-        compat.install(NAME, "nobody")
-    with pytest.raises(ValueError, match="there is no shim 'nobody'"):
-        compat.uninstall("nobody")
+    with pytest.raises(ValueError, match=r"there is no shim 'unknown'; there are .*lazy_graph_module"):
+        compat.install(NAME, "unknown")
+    with pytest.raises(ValueError, match="there is no shim 'unknown'"):
+        compat.uninstall("unknown")
     assert status_of(NAME).active is False
     assert same(before, state())
 
 
-def test_the_cache_key_is_empty_for_what_changes_no_generated_code():
+def test_cache_key_is_empty_if_shim_changes_no_code():
     compat.install(NAME, mode=ASK)
     assert compat.cache_key() == ""
     compat.uninstall(NAME)
 
 
 @pytest.mark.parametrize("module", ["torch.fx.passes.split_module", "torch.fx._lazy_graph_module"])
-def test_it_survives_a_reload_of_a_torch_module(fresh, module):
+def test_install_survives_reload_of_torch_module(fresh, module):
     assert fresh(reload_while_installed, module) == ["lazy", "lazy", "plain", "plain"]
 
 
@@ -163,7 +163,7 @@ def scope_after_a_reload() -> list[str]:
     return [*seen, split_kinds(split.split_module)]
 
 
-def test_a_scope_after_a_reload_of_split_module(fresh):
+def test_context_works_after_reload_of_split_module(fresh):
     assert fresh(scope_after_a_reload) == ["lazy", "lazy", "plain"]
 
 
@@ -198,7 +198,7 @@ print(json.dumps(dict(
 """
 
 
-def test_installed_before_torch_is_imported_it_takes_effect_with_the_import(python):
+def test_install_before_torch_takes_effect_at_import(python):
     got = python("-c", BEFORE_TORCH.format(ask=ASK))
     mode = "native" if RELEASE >= (2, 12) else "backport"
     assert got.returncode == 0, got.stderr
@@ -234,21 +234,21 @@ with compat.lazy_graph_module(mode={ask!r}):
 """
 
 
-def test_uninstalled_before_torch_is_imported_nothing_happens_with_the_import(python):
+def test_uninstall_before_torch_import_leaves_torch_unpatched(python):
     got = python("-c", UNINSTALLED_BEFORE_TORCH.format(ask=ASK))
     assert got.returncode == 0, got.stderr
 
 
-def test_what_is_taken_back_while_torch_is_being_imported_does_not_go_in():
+def test_uninstall_during_torch_import_prevents_patch():
     compat.install(NAME, mode=ASK)
     (entry,) = shared("installed/1", dict)[compat.install.__globals__["__package__"], NAME]
     compat.uninstall(NAME)
-    entry._confirm()  # in the thread that imports torch
+    entry._confirm()  # as the import hook does in the thread that imports torch
     assert not status_of(NAME).active
 
 
-def test_what_turns_out_not_to_fit_when_torch_is_there_is_nothing_and_says_why(monkeypatch):
-    # By its source it did; and an import is no place to raise.
+def test_deferred_install_that_does_not_fit_becomes_noop_with_reason(monkeypatch):
+    # Its source did fit. The import hook must not raise: that would break the import of torch.
     def refuse(shim, mode):
         raise compat.UnsupportedError("it has moved")
 
@@ -259,16 +259,16 @@ def test_what_turns_out_not_to_fit_when_torch_is_there_is_nothing_and_says_why(m
     compat.uninstall(NAME)
 
 
-def test_what_source_cannot_tell_is_asked_of_torch_where_a_mode_is_asked_for_by_name():
+def test_mode_by_name_imports_module_that_source_cannot_decide():
     (shim,) = named([NAME])
-    rests_on = "torch.utils.bundled_inputs"  # nobody has imported it
+    rests_on = "torch.utils.bundled_inputs"  # no other test imports it
     assert rests_on not in sys.modules
     behaves = Behaves(f"{rests_on}:augment_model_with_bundled_inputs", "is one", lambda _: None)
     asked = shim._replace(backport=(behaves,), native=())
     assert preview(asked, "backport").evidence[-1].holds
 
 
-def test_what_was_there_before_a_reload_keeps_it(fresh):
+def test_function_from_before_reload_stays_patched(fresh):
     assert fresh(called_and_put_back_after_a_reload) == ["lazy", "lazy", "lazy", "plain", "plain", True]
 
 
@@ -306,15 +306,15 @@ assert sys.meta_path == finders
 """
 
 
-def test_installed_where_torch_is_not_it_takes_effect_when_torch_comes(python):
+def test_install_without_torch_takes_effect_once_torch_appears(python):
     got = python("-c", TORCH_COMES_LATER)
     assert got.returncode == 0, got.stderr
     mode = "native" if RELEASE >= (2, 12) else "backport" if RELEASE == (2, 11) else "noop"
     assert got.stdout.split() == [mode, str(mode != "noop"), str(mode != "noop")]
 
 
-def test_who_uninstalls_waits_for_no_import_of_torch_in_another_thread(monkeypatch):
-    # In a forked child it would wait for ever: there the other thread is not.
+def test_uninstall_does_not_wait_for_torch_import_in_another_thread(monkeypatch):
+    # A forked child would wait for ever: the importing thread does not exist there.
     here, started, go_on = sys.modules[installed.__module__], threading.Event(), threading.Event()
     torchs = here.select
 

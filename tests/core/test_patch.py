@@ -1,4 +1,4 @@
-"""Patches go in whole or not at all, are counted, and leave no trace, whoever else patches the same function."""
+"""A patch is transactional, counted, and leaves no trace, also if another library patches the same function."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ def function() -> FunctionType:
     return plus_one
 
 
-def test_in_while_anybody_holds_it_and_out_with_the_last(function):
+def test_patch_stays_until_last_holder_leaves(function):
     code, patch, holders = function.__code__, Patch([(function, double)]), [holder() for _ in range(3)]
-    assert function.__code__ is code, "made, but not put in"
+    assert function.__code__ is code, "creating a patch must not apply it"
     for entering in holders:
         patch.enter(entering)
         assert function(3) == 8
@@ -52,7 +52,7 @@ def test_in_while_anybody_holds_it_and_out_with_the_last(function):
     assert function(3) == 4
 
 
-def test_everyone_who_holds_the_function_gets_the_replacement(function):
+def test_aliases_and_bound_methods_get_replacement(function):
     alias, bound, patch, me = function, function.__get__(3), Patch([(function, double)]), holder()
     patch.enter(me)
     assert (alias(3), bound(), list(map(function, [3]))) == (8, 8, [8])
@@ -60,7 +60,7 @@ def test_everyone_who_holds_the_function_gets_the_replacement(function):
     assert bound() == 4
 
 
-def test_one_that_cannot_go_in_takes_the_others_back_out(function):
+def test_failing_replacement_rolls_back_the_others(function):
     code, wall = function.__code__, 5
 
     def closure(x: int) -> int:
@@ -78,7 +78,7 @@ def test_one_that_cannot_go_in_takes_the_others_back_out(function):
         assert (function(3), closure(3)) == (4, 8)
 
 
-def test_leaving_more_often_than_entering_harms_nobody(function):
+def test_surplus_leave_calls_have_no_effect(function):
     code, patch, me, other = function.__code__, Patch([(function, double)]), holder(), holder()
     patch.enter(me)
     for _ in range(3):
@@ -89,7 +89,7 @@ def test_leaving_more_often_than_entering_harms_nobody(function):
     assert function.__code__ is code
 
 
-def test_entering_and_leaving_from_many_threads(function):
+def test_concurrent_enter_and_leave_restore_original_code(function):
     code, patch = function.__code__, Patch([(function, double)])
 
     def work(_: int) -> set[int]:
@@ -111,15 +111,15 @@ def test_entering_and_leaving_from_many_threads(function):
     assert function.__code__ is code
 
 
-# --- Other people's patches on the same name -----------------------------------------------------------------------
+# --- Patches of other libraries on the same name -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("owner", "name"), PLACES, ids=lambda value: getattr(value, "__name__", value))
 @pytest.mark.parametrize("order", sorted(set(itertools.permutations("ooMM"))), ids="".join)
-def test_a_mock_put_on_top_and_removed_in_any_order_ends_in_torchs_own_objects(owner, name, order):
-    """o: our scope is entered, and at its second time left; M: the mock likewise."""
+def test_context_and_mock_in_any_order_restore_torch_objects(owner, name, order):
+    """`o` enters the context and, the second time, exits it. `M` starts and stops the mock likewise."""
     before = state()
-    with compat.lazy_graph_module(mode=ASK):  # so that the mode is decided before anybody's mock is there
+    with compat.lazy_graph_module(mode=ASK):  # the mode is decided before the mock is in place
         pass
     ours, theirs = compat.lazy_graph_module(mode=ASK), mock.patch.object(owner, name, autospec=True)
     steps = {"o": [ours.__enter__, lambda: ours.__exit__(None, None, None)], "M": [theirs.start, theirs.stop]}
@@ -131,7 +131,7 @@ def test_a_mock_put_on_top_and_removed_in_any_order_ends_in_torchs_own_objects(o
         assert (made(), split_kinds()) == ("lazy", "lazy")
 
 
-def test_while_somebodys_mock_is_on_top_it_is_what_is_called():
+def test_mock_on_top_of_patch_is_called():
     with compat.lazy_graph_module(mode=ASK):
         with mock.patch.object(lazy, "_get_graph_module_cls", return_value=lazy.GraphModule) as theirs:
             assert made() == "plain"
@@ -140,7 +140,7 @@ def test_while_somebodys_mock_is_on_top_it_is_what_is_called():
 
 
 @pytest.mark.parametrize("order", sorted(set(itertools.permutations("abab"))), ids="".join)
-def test_two_mocks_and_an_install_in_any_order(order):
+def test_install_and_mock_in_any_order_restore_torch_objects(order):
     before = state()
     with compat.lazy_graph_module(mode=ASK):
         pass
@@ -161,8 +161,8 @@ def test_two_mocks_and_an_install_in_any_order(order):
     assert same(before, state())
 
 
-def test_where_torch_has_no_such_function_nothing_goes_in(monkeypatch):
-    # It was one when the mode was selected; somebody has put another thing in its place since.
+def test_target_that_is_no_function_is_not_replaced(monkeypatch):
+    # The target was a function when the mode was selected, and another library has replaced it since.
     module = types.ModuleType("made_up")
     exec("def function(x):\n    return x", vars(module))
     monkeypatch.setitem(sys.modules, "made_up", module)
@@ -174,7 +174,7 @@ def test_where_torch_has_no_such_function_nothing_goes_in(monkeypatch):
     assert module.function(2) == 4
     undo()
     assert module.function(2) == 2
-    exec("def function(x):\n    return x + 5", vars(module))  # as a reload does
+    exec("def function(x):\n    return x + 5", vars(module))  # a reload does the same
     undo = one.install("backport")
     assert module.function(2) == 14
     undo()
@@ -189,15 +189,15 @@ def test_where_torch_has_no_such_function_nothing_goes_in(monkeypatch):
     assert not two.active()
 
 
-def test_functions_that_are_put_back_get_the_patch_that_they_had(monkeypatch):
+def test_restored_function_gets_its_previous_patch(monkeypatch):
     module = types.ModuleType("made_up")
     monkeypatch.setitem(sys.modules, "made_up", module)
     doubled, seen = Replacing("made_up/back", {"made_up:function": double}, changes_codegen=False), []
-    for step in "one", "two", "one":  # a reload, and its undoing
+    for step in "one", "two", "one":  # a reload and its undo
         vars(module).setdefault(step, eval("lambda x: x + 5", vars(module)))
         module.function = vars(module)[step]
         seen.append(doubled.patch())
-        module.function = len  # no function of its own: so it is the one that was there last
+        module.function = len  # not a Python function: the last one seen counts
         assert doubled.patch() is seen[-1]
     assert seen[0] is seen[2] is not seen[1]
     assert len(doubled._patches) == 2
@@ -207,6 +207,6 @@ def test_functions_that_are_put_back_get_the_patch_that_they_had(monkeypatch):
     assert [module.one(2), module.two(2)] == [7, 7]
 
 
-def test_what_a_shim_is_made_of_is_named():
+def test_shim_fields_are_keyword_only():
     with pytest.raises(TypeError, match="positional"):
         replacing({}, "fx_strides", "fix", "pytorch#1", False, 1, (), ())

@@ -1,4 +1,4 @@
-"""Patches of one function from several versions of `compat`, other people's code over and under them, and forks."""
+"""Several patches of one function: their stack, foreign code above and below it, and forks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from compat.patch import Holder, Patch, lock, unpatched
 
 
 def prefixing(word: str) -> Callable[[Any], Callable[..., str]]:
-    """A replacement that shows that it was called, and by its order among others where it is."""
+    """Return a replacement that writes `word` around the result, so that the result shows the stack."""
     return lambda layer: lambda x, *rest, **more: f"{word}({layer.below.call(x, *rest, **more)})"
 
 
@@ -35,7 +35,7 @@ def me() -> Holder:
 
 @pytest.mark.parametrize("leave_first", ["a", "b"])
 @pytest.mark.parametrize("made_while_in", [True, False])
-def test_versions_chain_in_the_order_of_entering_and_leave_in_any(leave_first: str, made_while_in: bool) -> None:
+def test_patches_stack_in_order_of_entry_and_leave_in_any_order(leave_first: str, made_while_in: bool) -> None:
     f = make()
     code, holder = f.__code__, me()
     b = None if made_while_in else Patch([(f, prefixing("b"))])
@@ -56,7 +56,7 @@ def test_versions_chain_in_the_order_of_entering_and_leave_in_any(leave_first: s
     assert f(1) == "1,2"
 
 
-def test_what_a_patch_sees_of_the_function_is_its_own_code_also_while_another_is_in() -> None:
+def test_wrapper_sees_original_code_while_another_patch_is_active() -> None:
     f, seen = make(), []
     code, holder = f.__code__, me()
     outer = Patch([(f, prefixing("a"))])
@@ -67,13 +67,13 @@ def test_what_a_patch_sees_of_the_function_is_its_own_code_also_while_another_is
 
 
 def on_top(f: FunctionType, word: str) -> None:
-    """What a library of somebody else does: exchanges the code, and calls what was there."""
+    """Do as another patching library: exchange the code and call the previous code."""
     before = FunctionType(f.__code__, f.__globals__, "before", f.__defaults__)
     before.__kwdefaults__ = f.__kwdefaults__
     f.__code__ = call_instead(f.__code__, lambda *a, **k: f"{word}({before(*a, **k)})")
 
 
-def test_someone_on_top_is_never_taken_out() -> None:
+def test_leave_never_removes_foreign_code_on_top() -> None:
     f, holder = make(), me()
     a, b = Patch([(f, prefixing("a"))]), Patch([(f, prefixing("b"))])
     a.enter(holder)
@@ -90,7 +90,7 @@ def test_someone_on_top_is_never_taken_out() -> None:
     assert f(1) == "theirs(1,2)"
 
 
-def test_someone_who_takes_the_place_between_two_uses_becomes_the_ground() -> None:
+def test_foreign_code_set_between_two_uses_becomes_new_original() -> None:
     f, holder = make(), me()
     a = Patch([(f, prefixing("a"))])
     a.enter(holder)
@@ -104,14 +104,14 @@ def test_someone_who_takes_the_place_between_two_uses_becomes_the_ground() -> No
         assert f.__code__ is theirs
 
 
-def test_someone_who_puts_our_code_back_after_we_left_makes_no_circle() -> None:
+def test_patch_code_restored_by_foreign_undo_does_not_recurse() -> None:
     f, holder = make(), me()
     a = Patch([(f, prefixing("a"))])
     a.enter(holder)
     ours = f.__code__
     on_top(f, "theirs")
     a.leave(holder)
-    f.__code__ = ours  # their undo: what they had found
+    f.__code__ = ours  # the undo of the other library: it restores the code that it had found
     assert f(1) == "1,2"
     a.enter(holder)
     assert f(1) == "a(1,2)"
@@ -119,7 +119,7 @@ def test_someone_who_puts_our_code_back_after_we_left_makes_no_circle() -> None:
     assert f(1) == "1,2"
 
 
-def test_a_holder_that_is_not_in_leaves_nothing() -> None:
+def test_leave_without_enter_has_no_effect() -> None:
     f, holder = make(), me()
     a = Patch([(f, prefixing("a"))])
     a.enter(holder)
@@ -134,10 +134,10 @@ def test_a_holder_that_is_not_in_leaves_nothing() -> None:
     a.leave(holder)
 
 
-def test_all_replacements_go_in_or_none() -> None:
+def test_failed_enter_leaves_all_functions_unpatched() -> None:
     f, n = make(), 1
 
-    def closes(x: int) -> int:  # its code has a free variable: no other code fits in
+    def closes(x: int) -> int:  # its code has a free variable, so Python refuses another code object
         return x + n
 
     assert isinstance(closes, FunctionType)
@@ -155,8 +155,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threade
 
 
 @forks
-@pytest.mark.parametrize("also", ["nobody", "this thread", "the process"])
-def test_in_a_forked_child_the_threads_that_it_does_not_have_hold_nothing(also: str) -> None:
+@pytest.mark.parametrize("also", ["no other", "this thread", "the process"])
+def test_fork_drops_claims_of_threads_that_child_lacks(also: str) -> None:
     f, entered, go = make(), threading.Event(), threading.Event()
     code, patch = f.__code__, Patch([(f, prefixing("a"))])
     theirs: list[Holder] = []
@@ -172,12 +172,12 @@ def test_in_a_forked_child_the_threads_that_it_does_not_have_hold_nothing(also: 
     thread.start()
     entered.wait(60)
     mine = me() if also == "this thread" else Holder(object(), None)
-    if also != "nobody":
+    if also != "no other":
         patch.enter(mine)
 
     def child() -> bool:
-        still_in = (f.__code__ is not code) == (also != "nobody")
-        patch.leave(theirs[0])  # a generator of that thread, closed here
+        still_in = (f.__code__ is not code) == (also != "no other")
+        patch.leave(theirs[0])  # as a generator of that thread does if it is closed in the child
         patch.leave(mine)
         return still_in and f.__code__ is code and theirs[0].owner is None and f(1) == "1,2"
 
@@ -190,7 +190,7 @@ def test_in_a_forked_child_the_threads_that_it_does_not_have_hold_nothing(also: 
 
 
 @forks
-def test_a_child_forked_while_another_thread_holds_the_lock_can_take_it() -> None:
+def test_forked_child_can_acquire_lock_held_in_parent() -> None:
     held = threading.Event()
 
     def other() -> None:
@@ -213,13 +213,13 @@ def test_a_child_forked_while_another_thread_holds_the_lock_can_take_it() -> Non
     thread.join()
 
 
-def test_the_registry_is_one_for_all_copies() -> None:
+def test_registry_is_shared_by_all_copies() -> None:
     registry = vars(sys.modules["_torch_compat_registry"])
     assert registry["lock/1"] is lock
     assert {"joints/1", "patches/1"} <= set(registry)
 
 
-def test_the_lowest_of_three_leaves_first() -> None:
+def test_lowest_of_three_patches_can_leave_first() -> None:
     f = make()
     code = f.__code__
     patches = {word: (Patch([(f, prefixing(word))]), me()) for word in "abc"}

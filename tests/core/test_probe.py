@@ -1,4 +1,4 @@
-"""The two readers of torch agree: what `Live` finds in a module that runs, `Source` finds in its text."""
+"""The live reader and the source reader give the same answers about a module."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ counter = itertools.count()
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory) -> Iterator[Callable[[str], tuple[str, Live, Source]]]:
-    """Writes source text as a module of a new name. Gives the name and both readers."""
+    """Write source text as a module with a new name. Returns the name and both readers."""
     package = tmp_path_factory.mktemp("readers")
     sys.path.insert(0, str(package))
 
@@ -66,8 +66,8 @@ def answers(reader: Live | Source, target: str) -> list[bool | None]:
     asked: list[Requirement] = [Symbol(target)]
     asked += [Parameters(target, names) for names in ((), ("a",), ("a", "b"))]
     asked += [Symbol(target, kind) for kind in ("function", "wrapper", "class", "value")]
-    asked += [Refers(target, name) for name in ("graph_module", "GraphModule", "inner", "a", "nobody")]
-    asked += [Calls(target, "graph_module", "GraphModule"), Calls(target, "nobody", "GraphModule")]
+    asked += [Refers(target, name) for name in ("graph_module", "GraphModule", "inner", "a", "missing")]
+    asked += [Calls(target, "graph_module", "GraphModule"), Calls(target, "missing", "GraphModule")]
     return [answer(requirement, reader).holds for requirement in asked]
 
 
@@ -78,23 +78,23 @@ INSTALLED = Source.installed(torch.__path__[0])
 
 
 @pytest.mark.parametrize("requirement", REQUIREMENTS, ids=str)
-def test_both_answer_every_requirement_of_every_shim_alike(requirement):
+def test_readers_agree_on_every_shim_requirement(requirement):
     live, source = answer(requirement, Live()), answer(requirement, INSTALLED)
     assert live.holds is not None
-    if isinstance(requirement, Behaves) and source.holds is None:  # text never tells how torch behaves
+    if isinstance(requirement, Behaves) and source.holds is None:  # source text cannot tell how torch behaves
         assert source.requirement == live.requirement
     else:
         assert live == source
 
 
-def test_both_find_the_same_under_every_name_of_the_modules_that_shims_ask_about():
+def test_readers_agree_on_every_name_in_probed_modules():
     compared = 0
     for module in sorted({requirement.target.partition(":")[0] for requirement in REQUIREMENTS}):
         for name, thing in list(vars(importlib.import_module(module)).items()):
             members = list(vars(thing)) if isinstance(thing, type) and thing.__module__ == module else []
             for target in (f"{module}:{name}", *(f"{module}:{name}.{member}" for member in members)):
                 read = found_or_why(INSTALLED, target)
-                # An import makes a submodule an attribute of its package, where text has nothing of that name.
+                # An import makes a submodule an attribute of its package. The source has no such name.
                 submodule = isinstance(thing, ModuleType) and thing.__name__ == f"{module}.{name}"
                 if not name.startswith("__") and ".__" not in target and read != "Undecided" and not submodule:
                     assert read == found_or_why(Live(), target), target
@@ -102,7 +102,7 @@ def test_both_find_the_same_under_every_name_of_the_modules_that_shims_ask_about
     assert compared > 15
 
 
-# --- Modules made up -----------------------------------------------------------------------------------------------
+# --- Generated modules ---------------------------------------------------------------------------------------------
 
 PRELUDE = """
 import contextlib, types
@@ -156,7 +156,7 @@ def functions(draw: st.DrawFn, name: str, outermost: tuple[str, ...] = ()) -> st
 
 @st.composite
 def modules(draw: st.DrawFn) -> tuple[str, list[str]]:
-    """Source text, and the names that are in it. Of a `maybe_` text alone cannot tell for certain."""
+    """Draw source text and the names in it. The source alone does not decide about a name with `maybe_`."""
     parts, names = [], []
     for at in range(draw(st.integers(1, 4))):
         shape = draw(st.sampled_from(["function", "class", "if", "try", "twice", "value"]))
@@ -167,22 +167,22 @@ def modules(draw: st.DrawFn) -> tuple[str, list[str]]:
         if shape == "class":
             inside = textwrap.indent(draw(functions("method", ("staticmethod", "classmethod"))), "    ")
             parts.append(f"class {name}:\n    flag = 1\n{inside}")
-            names += [f"{name}.method", f"{name}.flag", f"{name}.nobody"]
+            names += [f"{name}.method", f"{name}.flag", f"{name}.missing"]
         elif shape == "if":
             parts.append(f"if root is not None:\n{inside}")
         elif shape == "try":
-            parts.append(f"try:\n    import nobody_has_this\nexcept ImportError:\n{inside}")
+            parts.append(f"try:\n    import missing_module\nexcept ImportError:\n{inside}")
         elif shape == "twice":
             parts.append(f"{draw(functions(name))}\n{function}")
         elif shape == "value":
             parts.append(f"{name}: int = 1")
         else:
             parts.append(function)
-    return PRELUDE + draw(st.sampled_from(["", "tail = 1\n"])) + "\n".join(parts), [*names, "nobody", "contextlib"]
+    return PRELUDE + draw(st.sampled_from(["", "tail = 1\n"])) + "\n".join(parts), [*names, "missing", "contextlib"]
 
 
 @given(modules(), st.booleans())
-def test_both_find_the_same_in_modules_made_up(both, module, future):
+def test_readers_agree_on_generated_modules(both, module, future):
     text, names = module
     name, live, source = both(f"{'from __future__ import annotations' if future else ''}\n{text}")
     for path in names:
@@ -192,7 +192,7 @@ def test_both_find_the_same_in_modules_made_up(both, module, future):
             assert answers(live, target) == answers(source, target), target
 
 
-# Where text cannot tell, `Source` may say so. It must not say what is not so.
+# The source reader may be undecided about these, but never wrong.
 TRICKY = {
     "alias": "def g(a): pass\nf = g",
     "attribute set": "def f(a): pass\nf.mark = 1",
@@ -251,7 +251,7 @@ TRICKY = {
 
 
 @pytest.mark.parametrize("what", TRICKY)
-def test_text_is_undecided_or_right(both, what):
+def test_source_reader_is_undecided_or_right(both, what):
     name, live, source = both(TRICKY[what])
     for path in ("f", "f.inner", "C.f", "C.D.f", "join", "os"):
         read = found_or_why(source, f"{name}:{path}")
@@ -264,7 +264,7 @@ def test_text_is_undecided_or_right(both, what):
 @pytest.mark.parametrize(
     "signature", ["", "a", "a, *b", "a, **c", "*b, **c", "a, /, b=2, *, c, d=1", "a, *, d=1, **c", "a, *b, c, **d"]
 )
-def test_parameters_are_those_that_inspect_finds_and_no_locals(signature):
+def test_parameters_of_agrees_with_inspect_signature(signature):
     space: dict[str, Any] = {}
     exec(f"def function({signature}):\n    here = there = 1\n    return here, there", space)
     function = space["function"]
@@ -277,56 +277,56 @@ def test_parameters_are_those_that_inspect_finds_and_no_locals(signature):
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="type parameters came with Python 3.12")
-def test_type_parameters(both):
+def test_readers_agree_on_type_parameters(both):
     name, live, source = both("def f[T](a: T): pass")
     assert found_or_why(source, f"{name}:f") in ("Undecided", found_or_why(live, f"{name}:f"))
 
 
-# --- What cannot be read -------------------------------------------------------------------------------------------
+# --- Modules that cannot be read -----------------------------------------------------------------------------------
 
 
-def test_a_module_that_is_not_there_or_does_not_import_is_absent(both):
+def test_missing_or_broken_module_is_absent(both):
     broken, live, _ = both("raise RuntimeError('no driver')")
     assert answer(Symbol(f"{broken}:f"), live) == (
         f"{broken}:f exists",
         False,
         f"{broken} cannot be imported (RuntimeError: no driver)",
     )
-    assert answer(Symbol("nobody_has_this:f"), live).holds is False
-    assert answer(Symbol("nobody_has_this:f"), Source(lambda path: None)).holds is False
+    assert answer(Symbol("missing_module:f"), live).holds is False
+    assert answer(Symbol("missing_module:f"), Source(lambda path: None)).holds is False
 
 
 @pytest.mark.parametrize("text", ["def f(:", "\0", "match = (", "f = 1\n  g = 2"])
-def test_text_that_does_not_parse_is_undecided(text):
+def test_unparsable_source_is_undecided(text):
     assert answer(Symbol("m:f"), Source(lambda path: text)).holds is None
 
 
-def test_a_package_is_read_from_its_init_file():
+def test_source_reader_reads_package_from_init_file():
     files = {"p/__init__.py": "def f(a): pass", "p/q.py": "class C: pass"}
     source = Source(files.get)
     assert source.find("p:f").kind == "function"
     assert source.find("p.q:C") == Found("class")
 
 
-def test_nothing_of_the_text_is_run(both):
+def test_source_reader_runs_no_code(both):
     name, _, source = both("import sys\nsys.was_run = True\ndef f(a=sys.exit()): pass")
     assert source.find(f"{name}:f").parameters == (Parameter("a", "positional", False),)
     assert not hasattr(sys, "was_run")
     assert name not in sys.modules
 
 
-def test_reading_live_runs_no_property_and_no_module_getattr(both):
+def test_live_reader_runs_no_property_and_no_getattr(both):
     name, live, _ = both(
         "def __getattr__(name): raise RuntimeError\n"
         "class Meta(type):\n    def __getattr__(cls, name): raise RuntimeError\n"
         "class C(metaclass=Meta):\n    @property\n    def f(self): raise RuntimeError\n"
     )
-    assert found_or_why(live, f"{name}:nobody") == "Absent"
-    assert found_or_why(live, f"{name}:C.nobody") == "Absent"
+    assert found_or_why(live, f"{name}:missing") == "Absent"
+    assert found_or_why(live, f"{name}:C.missing") == "Absent"
     assert found_or_why(live, f"{name}:C.f") == ("value", ())
 
 
-def test_reading_text_finds_files_beside_the_folder_that_it_is_given(tmp_path: Path):
+def test_undecodable_or_missing_file_is_absent(tmp_path: Path):
     (tmp_path / "torch").mkdir()
     (tmp_path / "torch" / "odd.py").write_bytes(b"# \xff")
     source = Source.installed(str(tmp_path / "torch"))
@@ -334,7 +334,7 @@ def test_reading_text_finds_files_beside_the_folder_that_it_is_given(tmp_path: P
     assert found_or_why(source, "torch:f") == "Absent"
 
 
-# --- What requirements say -----------------------------------------------------------------------------------------
+# --- Requirements and their messages -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -357,7 +357,7 @@ def test_reading_text_finds_files_beside_the_folder_that_it_is_given(tmp_path: P
     ],
     ids=str,
 )
-def test_a_requirement_says_what_it_asks_and_what_is_wrong(requirement, says, objects):
+def test_answer_states_requirement_and_finding(requirement, says, objects):
     source = Source(lambda path: "class C: pass\nv = 1\ndef f(a, b=1): return g.x.y(1)")
     assert answer(requirement, source) == (says, objects is None, objects or "it does")
 
@@ -375,7 +375,7 @@ def test_a_requirement_says_what_it_asks_and_what_is_wrong(requirement, says, ob
         ),
     ],
 )
-def test_what_is_not_as_it_was_is_an_objection_and_no_exception(requirement: Requirement, objection: str) -> None:
+def test_definition_of_wrong_kind_fails_requirement_without_exception(requirement: Requirement, objection: str) -> None:
     found = answer(requirement, Live())
     assert found.holds is False
     assert objection in found.found

@@ -1,4 +1,4 @@
-"""`status`, the command line, what an import costs in modules, and life without torch."""
+"""`status()`, the command line, the modules that an import loads, and use without torch."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def row_of(rows: tuple[compat.ShimStatus, ...], name: str = NAME) -> compat.Shim
     return row
 
 
-def test_status_has_the_documented_fields():
+def test_status_rows_have_documented_fields():
     rows = compat.status()
     assert [row.name for row in rows] == [shim.name for shim in all_shims()]
     for row in rows:
@@ -48,7 +48,7 @@ def test_status_has_the_documented_fields():
     assert all(type(answer.holds) is bool for answer in row.evidence)
 
 
-def test_status_tells_whether_it_is_in_force():
+def test_status_reports_active_while_context_is_open():
     def active() -> list[str]:
         return [row.name for row in compat.status() if row.active]
 
@@ -58,11 +58,11 @@ def test_status_tells_whether_it_is_in_force():
     assert active() == []
 
 
-def test_one_row_alone_is_the_row_in_status():
+def test_row_of_one_shim_equals_its_row_in_status():
     assert row_of(compat.status()) == status_of(NAME)
 
 
-def test_json_has_the_documented_shape():
+def test_json_has_documented_shape():
     rows = compat.status()
     read = json.loads(as_json(rows))
     assert list(read) == ["torch", "shims"]
@@ -73,7 +73,7 @@ def test_json_has_the_documented_shape():
         assert [list(answer) for answer in shim["evidence"]] == [["requirement", "holds", "found"]] * len(row.evidence)
 
 
-def test_the_table_has_a_line_for_each_shim():
+def test_table_has_one_line_per_shim():
     status = compat.status()
     first, blank, head, rule, *rows = as_table(status).splitlines()
     assert first == f"torch {torch.__version__}"
@@ -82,7 +82,7 @@ def test_the_table_has_a_line_for_each_shim():
     assert [row.split()[:4] for row in rows if row.startswith(NAME)] == [[NAME, "speed", BY_AUTO, "no"]]
 
 
-def test_columns_stand_under_each_other_and_no_line_ends_in_blanks():
+def test_table_aligns_columns_without_trailing_blanks():
     assert table([("a", "long head"), ("wide cell", ""), ("", "x")]) == (
         "a          long head\n---------  ---------\nwide cell\n           x"
     )
@@ -95,15 +95,15 @@ def modes_in(printed: str) -> dict[str, str]:
     return {shim["name"]: shim["mode"] for shim in json.loads(printed)["shims"]}
 
 
-def test_status_command(capsys):
+def test_status_command_prints_table_and_json(capsys):
     assert command_line.main(["status"]) == 0
     assert capsys.readouterr().out.startswith(f"torch {torch.__version__}\n")
     assert command_line.main(["status", "--json"]) == 0
     assert modes_in(capsys.readouterr().out)[NAME] == BY_AUTO
 
 
-@pytest.mark.parametrize("arguments", [[], ["nobody"], ["status", "--nobody"]])
-def test_what_the_command_line_does_not_know_is_exit_status_2(capsys, arguments):
+@pytest.mark.parametrize("arguments", [[], ["unknown"], ["status", "--unknown"]])
+def test_unknown_arguments_exit_with_status_2(capsys, arguments):
     with pytest.raises(SystemExit) as ended:
         command_line.main(arguments)
     assert ended.value.code == 2
@@ -114,9 +114,7 @@ def test_what_the_command_line_does_not_know_is_exit_status_2(capsys, arguments)
     ("variable", "allowed"), [("TORCH_COMPAT", "auto, noop"), (OWN, "auto, native, backport, noop")]
 )
 @pytest.mark.parametrize("arguments", [["status"], ["status", "--json"]])
-def test_a_wrong_word_in_the_environment_is_one_line_and_exit_status_2(
-    capsys, monkeypatch, variable, allowed, arguments
-):
+def test_invalid_environment_word_prints_one_line_and_exits_with_2(capsys, monkeypatch, variable, allowed, arguments):
     monkeypatch.setenv(variable, "lazily")
     assert command_line.main(arguments) == 2
     printed = capsys.readouterr()
@@ -124,7 +122,7 @@ def test_a_wrong_word_in_the_environment_is_one_line_and_exit_status_2(
     assert printed.err == f"compat: {variable} is 'lazily'; it can be {allowed}\n"
 
 
-def test_a_mode_in_the_environment_that_cannot_be_had_is_told_and_no_failure(capsys, monkeypatch):
+def test_unavailable_environment_mode_is_reported_and_exits_with_0(capsys, monkeypatch):
     monkeypatch.setenv(OWN, "backport" if RELEASE >= (2, 12) else "native")
     assert command_line.main(["status"]) == 0
     assert re.search(
@@ -132,10 +130,10 @@ def test_a_mode_in_the_environment_that_cannot_be_had_is_told_and_no_failure(cap
     )
 
 
-# --- Processes of their own ----------------------------------------------------------------------------------------
+# --- The command line and imports, in new processes ----------------------------------------------------------------
 
 
-def test_the_command_line_from_outside_imports_no_torch(python):
+def test_status_command_imports_no_torch(python):
     got = python("-X", "importtime", "-m", "compat", "status", "--json")
     assert got.returncode == 0
     assert json.loads(got.stdout)["torch"] == torch.__version__
@@ -145,7 +143,7 @@ def test_the_command_line_from_outside_imports_no_torch(python):
     assert [name for name in imported if name.startswith("compat.tools")] == []
 
 
-def test_a_wrong_word_from_outside(python):
+def test_invalid_environment_word_fails_in_subprocess(python):
     got = python("-m", "compat", "status", TORCH_COMPAT="of")
     assert (got.returncode, got.stdout) == (2, "")
     assert got.stderr == "compat: TORCH_COMPAT is 'of'; it can be auto, noop\n"
@@ -168,19 +166,19 @@ print(json.dumps([imported, by_status, by_use]))
 
 
 def foreign(names: list[str]) -> list[str]:
-    """Those that are neither of compat nor of Python."""
+    """Return the names that belong neither to compat nor to the standard library."""
     own = {"compat", os.environ.get("COMPAT_TEST_COPY", "compat").partition(".")[0]}
     return [name for name in names if name.partition(".")[0] not in {*own, *sys.stdlib_module_names}]
 
 
 @pytest.mark.skipif("COMPAT_TEST_COPY" in os.environ, reason="asks for modules by the original's name")
-def test_importing_compat_after_torch_imports_nothing_of_torch_and_no_tools(python):
+def test_import_after_torch_imports_no_torch_module_and_no_tool(python):
     got = python("-c", AFTER_TORCH)
     assert got.returncode == 0, got.stderr
     imported, by_status, by_use = json.loads(got.stdout)
     assert foreign(imported) == ["_torch_compat_registry"]
     assert [name for name in imported + by_status if name.startswith("compat.tools")] == []
-    assert foreign(by_status) == []  # the other shims' files, and what those need
+    assert foreign(by_status) == []  # only modules of compat and of the standard library
     assert by_use == []
 
 
@@ -188,14 +186,14 @@ BEFORE_TORCH = """
 import sys, json
 import compat
 before = set(sys.modules)
-assert "packaging.version" not in before  # two thirds of what an import of compat may take
+assert "packaging.version" not in before  # its import would take two thirds of the time that importing compat may take
 (row,) = (row for row in compat.status() if row.name == "lazy_graph_module")
 of_torch = [name for name in sys.modules if name.partition(".")[0] == "torch"]
 print(json.dumps([sorted(set(sys.modules) - before), of_torch, row.mode]))
 """
 
 
-def test_status_before_torch_is_imported_reads_its_source_and_imports_nothing(python):
+def test_status_before_torch_reads_source_without_importing_torch(python):
     got = python("-c", BEFORE_TORCH)
     assert got.returncode == 0, got.stderr
     by_status, of_torch, mode = json.loads(got.stdout)
@@ -220,7 +218,7 @@ print(told())
 """
 
 
-def test_a_torch_that_comes_later_is_noticed(python):
+def test_status_notices_torch_that_appears_later(python):
     got = python("-c", TORCH_THAT_COMES_LATER)
     assert (got.stdout.split(), got.stderr) == (["noop", BY_AUTO, BY_AUTO], "")
 
@@ -273,7 +271,7 @@ runpy.run_module("compat", run_name="__main__", alter_sys=True)
     ids=["torch must not be imported", "no site-packages at all"],
 )
 @pytest.mark.parametrize("arguments", [[], ["--json"]])
-def test_without_torch_it_imports_works_and_says_so(python, flags, hide, arguments):
+def test_every_function_works_without_torch(python, flags, hide, arguments):
     got = python(*flags, "-c", WITHOUT_TORCH.format(hide=hide, arguments=arguments))
     assert (got.returncode, got.stderr) == (0, "")
     if arguments:
@@ -289,7 +287,7 @@ def test_without_torch_it_imports_works_and_says_so(python, flags, hide, argumen
     ("missing", "said"),
     [("compat.tools.scan", "vendored, without `scan`"), ("numpy", "needs numpy, which is not installed")],
 )
-def test_a_tool_that_cannot_be_had_is_one_sentence_and_exit_status_2(missing, said, monkeypatch, capsys):
+def test_unavailable_tool_prints_one_sentence_and_exits_with_2(missing, said, monkeypatch, capsys):
     def import_module(name, package=None):
         raise ModuleNotFoundError(f"No module named {missing!r}", name=missing)
 
@@ -299,7 +297,7 @@ def test_a_tool_that_cannot_be_had_is_one_sentence_and_exit_status_2(missing, sa
 
 
 @same_on_every_torch
-def test_who_reads_the_first_lines_alone_is_no_error():
+def test_closed_output_pipe_is_no_error():
     process = subprocess.Popen(
         [sys.executable, "-W", "ignore", "-m", "compat", "prune", "--torch", "==2.11.0"],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""Which mode a shim gets: on the torches that there are, and by whose word."""
+"""Which mode a shim gets on each torch, and whether argument, environment or version decides it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from compat.source import Source
 
 OWN = "TORCH_COMPAT_LAZY_GRAPH_MODULE"
 BY_AUTO = "native" if RELEASE >= (2, 12) else "backport" if RELEASE == (2, 11) else "noop"
-# What a mode asked for by name gets on this torch: "lazy" modules, or the requirement that is not met.
+# The result of each mode by name on this torch: "lazy" modules, or the requirement that fails.
 BY_NAME = {
     "native": "lazy"
     if RELEASE >= (2, 12)
@@ -39,7 +39,7 @@ BY_NAME = {
 # --- The table of modes --------------------------------------------------------------------------------------------
 
 
-def test_auto_is_native_from_2_12_on_the_backport_on_2_11_and_nothing_before():
+def test_auto_is_native_from_2_12_backport_on_2_11_noop_before():
     with compat.lazy_graph_module():
         kinds = made(), split_kinds()
     assert kinds == (("plain", "plain") if BY_AUTO == "noop" else ("lazy", "lazy"))
@@ -50,18 +50,18 @@ def test_auto_is_native_from_2_12_on_the_backport_on_2_11_and_nothing_before():
     assert (status.active, status.changes_codegen) == (False, False)
 
 
-def test_both_readers_of_torch_lead_to_the_same_selection():
+def test_live_and_source_readers_give_same_selection():
     live = decide(SHIM, "auto", "", torch.__version__, Live())
     text = decide(SHIM, "auto", "", torch.__version__, Source.installed(torch.__path__[0]))
     assert live == text
     assert live.mode == BY_AUTO
 
 
-def test_the_backport_is_not_chosen_where_torch_may_have_it_itself():
+def test_auto_avoids_backport_if_native_is_undecided():
     class Unsure:
         def find(self, target):
             if target == "torch:of_its_own":
-                raise Undecided("who knows")
+                raise Undecided("not known")
             return Found("function")
 
     unsure, other = Symbol("torch:of_its_own"), Symbol("torch:other")
@@ -70,13 +70,13 @@ def test_the_backport_is_not_chosen_where_torch_may_have_it_itself():
     found = decide(shim, "auto", "", "2.11.0", Unsure())
     assert found.mode == "noop"
     assert "not decided from source text" in found.reason
-    # It cannot, whatever the one that is not decided may turn out to be.
+    # Native cannot work here, however the undecided requirement comes out.
     lacking = shim._replace(native=(unsure, Symbol("torch:other", "class")))
     assert decide(lacking, "auto", "", "2.11.0", Unsure()).mode == "backport"
 
 
 @pytest.mark.parametrize("mode", ["native", "backport"])
-def test_a_mode_asked_for_by_name_is_had_or_refused_with_the_requirement(mode):
+def test_mode_by_name_works_or_raises_with_failed_requirement(mode):
     if BY_NAME[mode] == "lazy":
         with compat.lazy_graph_module(mode=mode):
             assert (made(), split_kinds()) == ("lazy", "lazy")
@@ -87,24 +87,24 @@ def test_a_mode_asked_for_by_name_is_had_or_refused_with_the_requirement(mode):
         assert all(said in str(caught.value) for said in (BY_NAME[mode], f"mode={mode!r}", torch.__version__))
 
 
-def test_a_mode_is_a_surprise_only_where_nobody_asked_for_it_and_the_version_has_another():
+def test_reason_says_though_only_if_auto_contradicts_version():
     shim = SHIM._replace(native=(Symbol("torch:fx"), Symbol("torch:nn")), backport=(Symbol("torch:optim"),))
     cases = [(asked, said) for asked in ("auto", "native", "backport") for said in ("2.11", "2.12")]
-    told = {case: decide(shim, case[0], "somebody wants it", case[1], Live()).reason for case in cases}
+    told = {case: decide(shim, case[0], "the argument says so", case[1], Live()).reason for case in cases}
     assert [case for case, reason in told.items() if "though" in reason] == [("auto", "2.11")]
-    assert [case for case, reason in told.items() if "somebody wants it" in reason] == cases[2:]
+    assert [case for case, reason in told.items() if "the argument says so" in reason] == cases[2:]
     assert [case for case, reason in told.items() if "torch:nn exists" in reason] == cases[:4], "the last one decides"
 
 
 @pytest.mark.parametrize(
     ("asked", "says"), [("auto", "torch 9.0 lacks it and"), ("backport", "the backport fits torch")]
 )
-def test_what_was_not_looked_for_is_not_said_to_be_lacking(asked, says):
+def test_reason_names_no_unchecked_mode_as_missing(asked, says):
     shim = SHIM._replace(native=(Symbol("torch:nothing", "class"),), backport=(Symbol("torch:nn"),))
     assert decide(shim, asked, "", "9.0", Live()).reason.startswith(says)
 
 
-def test_of_all_that_is_lacking_the_first_is_told():
+def test_reason_names_only_first_missing_requirement():
     lacking = tuple(Symbol(f"torch:{name}", "class") for name in ("first", "second", "third"))
     reason = decide(SHIM._replace(native=lacking, backport=lacking), "auto", "", "9.0", Live()).reason
     assert "torch:first" in reason
@@ -112,14 +112,14 @@ def test_of_all_that_is_lacking_the_first_is_told():
 
     class Unsure:
         def find(self, target):
-            raise Undecided(f"who knows about {target}")
+            raise Undecided(f"{target} is not known")
 
     reason = decide(SHIM._replace(native=lacking, backport=lacking), "auto", "", "9.0", Unsure()).reason
     assert "torch:first" in reason
     assert not any(name in reason for name in ("second", "third"))
 
 
-def test_the_reason_says_why_it_is_no_other_mode():
+def test_reason_explains_why_no_other_mode_applies():
     status = status_of()
     if BY_AUTO == "native":
         assert "refers to _make_graph_module" in status.reason
@@ -127,11 +127,11 @@ def test_the_reason_says_why_it_is_no_other_mode():
         assert "graph_module.GraphModule" in status.reason or "mode='backport' works here" in status.reason
 
 
-# --- Whose word counts ---------------------------------------------------------------------------------------------
+# --- Precedence of argument and environment ------------------------------------------------------------------------
 
 ANY = "*"
-# TORCH_COMPAT, TORCH_COMPAT_LAZY_GRAPH_MODULE, mode= -> the mode that is asked for, or the name that a ValueError has.
-# The first row that fits counts.
+# TORCH_COMPAT, TORCH_COMPAT_LAZY_GRAPH_MODULE, mode= -> the requested mode, or the start of the ValueError.
+# The first matching row counts.
 PRECEDENCE = [
     (ANY, ANY, "lazy", "mode is 'lazy'"),
     ("backport", ANY, ANY, "TORCH_COMPAT is 'backport'"),
@@ -172,7 +172,7 @@ def expected(*words: str | None) -> str:
 
 
 @pytest.mark.parametrize(("switch", "own", "mode"), WORDS)
-def test_who_has_the_word(environment, switch, own, mode):
+def test_asked_for_follows_precedence_table(environment, switch, own, mode):
     environment(switch, own)
     try:
         got, why = asked_for(SHIM, mode)
@@ -184,7 +184,7 @@ def test_who_has_the_word(environment, switch, own, mode):
 
 
 @pytest.mark.parametrize(("switch", "own", "mode"), WORDS)
-def test_the_context_manager_does_as_it_is_told(environment, switch, own, mode):
+def test_context_manager_follows_precedence_table(environment, switch, own, mode):
     environment(switch, own)
     asked = expected(switch, own, mode)
     plain = {"noop": "plain", "auto": "plain" if BY_AUTO == "noop" else "lazy"}
@@ -196,14 +196,14 @@ def test_the_context_manager_does_as_it_is_told(environment, switch, own, mode):
     assert plain.get(asked, BY_NAME.get(asked, asked)) in got
 
 
-def test_the_environment_is_read_at_every_call(environment):
+def test_environment_is_read_at_every_call(environment):
     for switch in ("noop", None, "noop"):
         environment(switch, None)
         with compat.lazy_graph_module(mode="auto"):
             assert split_kinds() == ("plain" if switch or BY_AUTO == "noop" else "lazy")
 
 
-def test_the_kill_switch_leaves_torch_untouched(environment):
+def test_kill_switch_leaves_torch_untouched(environment):
     environment("noop", None)
     before = state()
     compat.install("lazy_graph_module", mode="native")
@@ -223,7 +223,7 @@ def test_the_kill_switch_leaves_torch_untouched(environment):
         (None, None, None, "mode is None; it can be auto, native, backport, noop"),
     ],
 )
-def test_a_wrong_word_is_a_value_error_that_lists_the_allowed_ones(environment, switch, own, mode, message):
+def test_invalid_mode_raises_value_error_with_allowed_words(environment, switch, own, mode, message):
     environment(switch, own)
     for use in (
         lambda: compat.lazy_graph_module(mode=mode),
@@ -236,7 +236,7 @@ def test_a_wrong_word_is_a_value_error_that_lists_the_allowed_ones(environment, 
             compat.status()
 
 
-def test_status_tells_of_a_mode_in_the_environment_that_cannot_be_had(environment):
+def test_status_reports_unavailable_environment_mode(environment):
     mode = "backport" if RELEASE >= (2, 12) else "native"
     environment(None, mode)
     status = status_of()
@@ -247,7 +247,7 @@ def test_status_tells_of_a_mode_in_the_environment_that_cannot_be_had(environmen
         compat.lazy_graph_module()
 
 
-# --- What is kept, and what is not ---------------------------------------------------------------------------------
+# --- Which selections are kept -------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -255,7 +255,7 @@ def nothing_known(monkeypatch):
     monkeypatch.setattr(selection, "_selected", {})
 
 
-def test_a_module_that_is_half_imported_decides_nothing_for_later(monkeypatch, nothing_known, tmp_path):
+def test_selection_on_partly_imported_module_is_not_kept(monkeypatch, nothing_known, tmp_path):
     shim = named(["lazy_graph_break"])[0]._replace(
         native=(Symbol("half_made:other"),), backport=(Symbol("half_made:function", "function"),)
     )
@@ -265,16 +265,16 @@ def test_a_module_that_is_half_imported_decides_nothing_for_later(monkeypatch, n
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "half_made.py").write_text("import hooks_made_up\nhooks_made_up.during()\ndef function(): ...\n")
     half = importlib.import_module("half_made")
-    monkeypatch.delitem(sys.modules, "half_made")  # at the end it is as it was: not there
+    monkeypatch.delitem(sys.modules, "half_made")  # so that monkeypatch removes the module at the end
     monkeypatch.setitem(sys.modules, "half_made", half)
     assert early == [False, "noop", "noop"]
     assert (loaded(shim), select(shim).mode, preview(shim).mode) == (True, "backport", "backport")
     del half.function
-    assert select(shim).mode == "backport", "it was found once, and is not looked for each time"
+    assert select(shim).mode == "backport", "a selection is kept once its modules are imported"
 
 
-@pytest.mark.skipif(BY_AUTO == "noop", reason="there it is not expected")
-def test_what_somebody_puts_over_torch_when_it_is_first_looked_at_is_not_held_against_it(monkeypatch, nothing_known):
+@pytest.mark.skipif(BY_AUTO == "noop", reason="no mode but noop is expected on this torch")
+def test_noop_caused_by_foreign_patch_ends_with_that_patch(monkeypatch, nothing_known):
     torchs = lazy._get_graph_module_cls
     monkeypatch.setattr(lazy, "_get_graph_module_cls", functools.wraps(torchs)(lambda: torchs()))
     with compat.lazy_graph_module():
@@ -284,14 +284,14 @@ def test_what_somebody_puts_over_torch_when_it_is_first_looked_at_is_not_held_ag
         assert (made(), status_of().mode) == ("lazy", BY_AUTO)
 
 
-@pytest.mark.skipif(BY_AUTO != "noop", reason="there it is expected")
-def test_what_no_torch_of_this_number_has_is_not_looked_for_each_time(nothing_known):
+@pytest.mark.skipif(BY_AUTO != "noop", reason="this torch is expected to have a mode")
+def test_expected_noop_is_selected_once_and_kept(nothing_known):
     compat.lazy_graph_module()
     assert [each.mode for each in selection._selected.values()] == ["noop"]
 
 
-def test_a_word_is_seen_also_where_somebody_has_replaced_the_environment(nothing_known):
-    for _ in range(2):  # what was known before does not count there, nor what was found there afterwards
+def test_replaced_os_environ_is_read(nothing_known):
+    for _ in range(2):  # neither environment may use what was read from the other one
         with mock.patch("os.environ", {"TORCH_COMPAT": "noop"}), compat.lazy_graph_module(mode=ASK):
             assert made() == "plain"
             assert status_of().reason == "TORCH_COMPAT=noop is set"

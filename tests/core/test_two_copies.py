@@ -1,4 +1,4 @@
-"""Two engines in one process, each with a copy of `compat` of its own: neither knows the other, and torch is shared."""
+"""Two engines in one process, each with its own copy of `compat`, share one torch without conflict."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COPIES = {"a": "engine_a/_vendor/compat", "b": "engine_b/_vendor/shim"}
 
 @pytest.fixture(scope="module")
 def engines(tmp_path_factory) -> Path:
-    """A folder with both engines in it."""
+    """Return a folder with both engines."""
     folder = tmp_path_factory.mktemp("engines")
     for copy in COPIES.values():
         shutil.copytree(ROOT / "compat", folder / copy, ignore=shutil.ignore_patterns("__pycache__", "tools"))
@@ -30,7 +30,7 @@ def engines(tmp_path_factory) -> Path:
 
 
 def load(engines: Path) -> dict[str, ModuleType]:
-    """Both copies, in a process that has not imported the original and from now on cannot."""
+    """Import both copies in a process that has not imported the original, and block the original."""
     assert "compat" not in sys.modules
     sys.modules["compat"] = None
     sys.path.insert(0, str(engines))
@@ -42,14 +42,14 @@ def seen() -> tuple[str, str]:
 
 
 def any_order(engines: Path) -> list[Any]:
-    """Each copy enters, leaves and installs, in every order; what came out otherwise than it should."""
+    """Let each copy enter, exit and install in every order. Returns the steps with a wrong result."""
     copies, before, wrong = load(engines), state(), []
     for order in sorted(
         set(itertools.permutations(["a scope", "a scope", "b scope", "b scope", "a install", "b install"]))
     ):
         scopes = {"a": copies["a"].lazy_graph_module(mode=ASK), "b": copies["b"].lazy_graph_module(False, mode=ASK)}
         entered, installed = [], []
-        for step in (*order, "a install", "b install"):  # at its second time, a step is the way back
+        for step in (*order, "a install", "b install"):  # the second occurrence of a step undoes the first
             who, what = step.split()
             if what == "scope" and who in entered:
                 scopes[who].__exit__(None, None, None)
@@ -71,7 +71,7 @@ def any_order(engines: Path) -> list[Any]:
     return wrong
 
 
-def test_entered_left_and_installed_in_any_order_the_innermost_scope_decides(fresh, engines):
+def test_innermost_context_decides_in_any_order_of_use(fresh, engines):
     assert fresh(any_order, engines) == []
 
 
@@ -88,7 +88,7 @@ def nested(engines: Path) -> list[Any]:
     return [told, same(before, state())]
 
 
-def test_nested_scopes_of_different_copies(fresh, engines):
+def test_nested_contexts_of_different_copies_follow_innermost(fresh, engines):
     told, untouched = fresh(nested, engines)
     assert told == [("plain", "plain"), ("lazy", "lazy"), ("lazy", "lazy"), ("plain", "plain")] * 4
     assert untouched
@@ -116,7 +116,7 @@ def overlapping(engines: Path) -> list[Any]:
     return [here, there, active, same(before, state())]
 
 
-def test_overlapping_threads_of_different_copies(fresh, engines):
+def test_contexts_of_copies_in_overlapping_threads_stay_separate(fresh, engines):
     here, there, active, untouched = fresh(overlapping, engines)
     assert (here, there) == ([("lazy", "lazy")], [("plain", "plain")] * 2)
     assert active == [True, True]
@@ -132,7 +132,7 @@ def files(engines: Path) -> list[str]:
     return [sys.modules[name].__file__ for name in names if "_vendor." in name or name.startswith("compat.")]
 
 
-def test_every_module_that_is_loaded_is_a_file_of_the_copies(fresh, engines):
+def test_copies_load_only_their_own_modules(fresh, engines):
     loaded = fresh(files, engines)
     roots = [engines / copy for copy in COPIES.values()]
     assert all(any(root in Path(file).parents for root in roots) for file in loaded)
@@ -144,14 +144,14 @@ def each_its_own(engines: Path) -> list[Any]:
     copies, told = load(engines), []
     a, b = copies["a"], copies["b"]
     a.install(NAME, mode=ASK)
-    b.uninstall(NAME)  # which it has not installed
+    b.uninstall(NAME)  # this copy has not installed it
     told.append(made())
     b.install(NAME, mode="noop")
     told.append((made(), status_of(package=b).mode))
     a.uninstall(NAME)
     told.append((made(), status_of(package=b).mode))
     b.uninstall(NAME)
-    # What is to come into force is part of the key that an engine asks for, whoever has installed it.
+    # An install by either copy is part of the key of both.
     a.install("realize_on_reuse", mode="backport")
     told.append(b.cache_key() == a.cache_key() != "")
     a.install("realize_on_reuse", mode="noop")
@@ -162,7 +162,7 @@ def each_its_own(engines: Path) -> list[Any]:
     return told
 
 
-def test_a_copy_takes_back_what_it_has_put_in_itself(fresh, engines):
+def test_uninstall_removes_only_installs_of_same_copy(fresh, engines):
     assert fresh(each_its_own, engines) == ["lazy", ("lazy", "noop"), ("plain", "noop"), True, True, ""]
 
 
@@ -187,12 +187,12 @@ print(json.dumps([seen, own_code, sys.meta_path == finders]))
 """
 
 
-def test_both_installed_before_torch_is_imported(engines, python):
+def test_two_copies_installed_before_torch_take_effect_at_import(engines, python):
     got = python("-c", BEFORE_TORCH.format(ask=ASK), PYTHONPATH=str(engines))
     assert got.returncode == 0, got.stderr
     assert json.loads(got.stdout) == [[True, True, False], True, True]
 
 
-def test_no_module_knows_the_name_of_the_package(engines):
+def test_no_module_imports_compat_by_absolute_name(engines):
     lines = [line.strip() for path in (engines / COPIES["b"]).rglob("*.py") for line in path.read_text().splitlines()]
     assert [line for line in lines if line.startswith(("import compat", "from compat"))] == []

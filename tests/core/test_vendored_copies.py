@@ -1,4 +1,4 @@
-"""Vendored copies: each alone under any package path, and several of them in one process."""
+"""A vendored copy works alone under any package path, and several copies work in one process."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ PLACES = [
 
 
 @pytest.mark.parametrize(("form", "package"), PLACES)
-def test_a_copy_works_alone_under_any_package_path(package: str, form: str, tmp_path: Path) -> None:
+def test_vendored_copy_works_alone_under_any_package_path(package: str, form: str, tmp_path: Path) -> None:
     *parents, name = package.split(".")
     tree = tmp_path / "tree"
     vendor.run(str(tree.joinpath(*parents)), name, force=False, check=False)
@@ -99,7 +99,7 @@ def read_only(tree: Path) -> None:
 
 
 def alone(*arguments: str, path: Path) -> subprocess.CompletedProcess[str]:
-    """A Python that starts elsewhere and finds packages in `path`."""
+    """Run a Python outside the repository that finds packages in `path`."""
     command = [sys.executable, "-W", "ignore", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(path)}
     return subprocess.run(command, cwd=path.parent, env=environment, capture_output=True, text=True, timeout=120)
@@ -109,7 +109,7 @@ def in_a_new_process() -> tuple[str, str, bool]:
     return made(), split_kinds(), status_of().active
 
 
-def test_a_spawned_process_starts_with_an_untouched_torch(copies: dict[str, ModuleType]) -> None:
+def test_spawned_process_starts_with_untouched_torch(copies: dict[str, ModuleType]) -> None:
     for copy in copies.values():
         copy.install("lazy_graph_module", mode=ASK)
     try:
@@ -124,7 +124,7 @@ def test_a_spawned_process_starts_with_an_untouched_torch(copies: dict[str, Modu
             copy.uninstall("lazy_graph_module")
 
 
-def test_copies_of_one_version_share_one_patch_and_a_later_one_has_its_own(copies: dict[str, ModuleType]) -> None:
+def test_copies_of_one_version_share_one_patch(copies: dict[str, ModuleType]) -> None:
     patches = [importlib.import_module(f"{name}.shims.lazy_graph_module")._patches for name in copies]
     with copies["same_one"].lazy_graph_module(mode=ASK), copies["later"].lazy_graph_module(mode=ASK):
         assert patches[0] is patches[1]
@@ -133,17 +133,17 @@ def test_copies_of_one_version_share_one_patch_and_a_later_one_has_its_own(copie
 
 
 @pytest.mark.skipif(WORKING == "native", reason="split_module is patched by the backport alone")
-def test_where_a_reload_is_undone_each_version_is_where_it_lay(copies: dict[str, ModuleType]) -> None:
+def test_undone_reload_restores_stack_order_of_versions(copies: dict[str, ModuleType]) -> None:
     kept = dict(vars(split_module_file))
     with copies["same_one"].lazy_graph_module(mode=ASK), copies["later"].lazy_graph_module(False, mode=ASK):
         importlib.reload(split_module_file)
         with copies["same_one"].lazy_graph_module(mode=ASK):
-            assert made() == "lazy"  # above the other version, as the new function has it
+            assert made() == "lazy"  # the new function has this copy above the other version
         vars(split_module_file).update(kept)
         with copies["same_one"].lazy_graph_module(mode=ASK):
             assert (made(), split_kinds()) == ("plain", "plain")
         split_module_file.split_module = lambda *args: kept["split_module"](*args)
-        with copies["same_one"].lazy_graph_module(mode=ASK):  # cannot see what is below: it is where it was last
+        with copies["same_one"].lazy_graph_module(mode=ASK):  # the stack is hidden here, so the last known order counts
             assert (made(), split_kinds()) == ("plain", "plain")
         vars(split_module_file).update(kept)
     with copies["same_one"].lazy_graph_module(mode=ASK):

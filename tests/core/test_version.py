@@ -1,4 +1,4 @@
-"""Versions: release numbers alone decide, nothing that torch may say raises, and every adapter has the same names."""
+"""The release number alone picks the adapter, no version string raises, and all adapters list the same shims."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SUFFIXES = [
 ]
 
 
-def test_the_session_tests_the_torch_that_it_says():
+def test_installed_torch_is_the_one_the_session_names():
     asked = os.environ.get("COMPAT_TEST_TORCH")
     if asked is None:
         pytest.skip("COMPAT_TEST_TORCH is not set")
@@ -40,7 +40,7 @@ def test_the_session_tests_the_torch_that_it_says():
 
 
 @given(number, number, number, st.sampled_from(SUFFIXES))
-def test_the_release_number_alone_picks_the_adapter(major, minor, patch, suffix):
+def test_release_number_alone_picks_adapter(major, minor, patch, suffix):
     parsed = version.parse(f"{major}.{minor}.{patch}{suffix}")
     expected = next((a for a in NEWEST_FIRST if (major, minor) >= a.TORCH), noop)
     assert adapter_for(parsed) is expected
@@ -67,17 +67,17 @@ def test_the_release_number_alone_picks_the_adapter(major, minor, patch, suffix)
         (None, noop),
     ],
 )
-def test_versions_that_are_known_to_lie(said, adapter):
+def test_unusual_version_strings_pick_adapter_by_release(said, adapter):
     assert adapter_for(version.parse(said)) is adapter
 
 
 @given(st.text() | st.from_regex(r"2\.1[0-9][a-z.+0-9-]*"))
-def test_no_string_raises(said):
+def test_version_parsing_never_raises(said):
     adapter = adapter_for(version.parse(said))
     assert adapter in (noop, *NEWEST_FIRST)
 
 
-def test_every_adapter_has_the_same_names_and_known_words():
+def test_adapters_list_same_shims_and_known_modes():
     tables = [
         {name: word for name, word in vars(adapter).items() if name.islower() and not name.startswith("_")}
         for adapter in (noop, *NEWEST_FIRST)
@@ -88,7 +88,7 @@ def test_every_adapter_has_the_same_names_and_known_words():
     assert set(tables[0].values()) == {"noop"}
 
 
-def test_the_adapters_stand_newest_first():
+def test_adapters_are_ordered_newest_first():
     numbers = [adapter.TORCH for adapter in NEWEST_FIRST]
     assert numbers == sorted(numbers, reverse=True)
     assert len(set(numbers)) == len(numbers)
@@ -96,19 +96,19 @@ def test_the_adapters_stand_newest_first():
     assert files == [f"torch_{major}_{minor}" for major, minor in numbers]
 
 
-def test_the_running_torch():
+def test_version_and_root_of_running_torch_are_found():
     assert version.text() == torch.__version__
     assert version.root() == str(Path(torch.__file__).parent)
     assert version.parse(version.text()).release[:2] == RELEASE
 
 
 @pytest.mark.parametrize("said", [None, 7, ("2", "12")])
-def test_a_torch_that_says_no_version_or_an_odd_one(monkeypatch, said):
+def test_missing_or_odd_torch_version_gets_an_adapter(monkeypatch, said):
     monkeypatch.setattr(torch, "__version__", said)
     assert adapter_for(version.parse(version.text())) is not None
 
 
-def test_the_version_of_a_torch_that_is_not_imported_is_read_and_not_run(python):
+def test_version_of_unimported_torch_is_read_without_import(python):
     code = "import sys; from compat import version; print(version.text(), version.root(), 'torch' in sys.modules)"
     got: subprocess.CompletedProcess[str] = python("-c", code)
     assert got.stdout.split() == [torch.__version__, str(Path(torch.__file__).parent), "False"]
@@ -127,17 +127,17 @@ def test_the_version_of_a_torch_that_is_not_imported_is_read_and_not_run(python)
         ("\0", None),
     ],
 )
-def test_the_version_in_source_text(tmp_path, text, said):
+def test_version_is_read_from_source_text(tmp_path, text, said):
     file = tmp_path / "version.py"
     file.write_text(text)
     assert version._from_source(str(file)) == said
 
 
-def test_a_torch_without_version_file(tmp_path):
+def test_missing_version_file_gives_no_version(tmp_path):
     assert version._from_source(str(tmp_path / "version.py")) is None
 
 
-def test_where_somebody_keeps_torch_from_being_imported_there_is_none(monkeypatch):
+def test_blocked_torch_import_gives_no_version(monkeypatch):
     def find_spec(name, path=None, target=None):
         raise ImportError(f"{name} is blocked")
 
@@ -148,5 +148,5 @@ def test_where_somebody_keeps_torch_from_being_imported_there_is_none(monkeypatc
         assert version.text() is None
 
 
-def test_where_the_parser_gives_up_there_is_no_version(tmp_path):
+def test_source_too_deep_for_the_parser_gives_no_version(tmp_path):
     assert version.stated("x = " + "-" * 100_000 + "1") is None

@@ -15,7 +15,7 @@ from torch.fx.passes.split_module import split_module
 
 
 def made() -> str:
-    """What `_make_graph_module` makes here and now: "lazy" or "plain"."""
+    """Return the kind of module that `_make_graph_module` makes now: "lazy" or "plain"."""
     return kind_of(lazy._make_graph_module(torch.nn.Module(), torch.fx.Graph()))
 
 
@@ -24,22 +24,22 @@ def kind_of(module: torch.nn.Module) -> str:
 
 
 def split(function: Callable[..., torch.fx.GraphModule] = split_module) -> torch.fx.GraphModule:
-    """A graph of two nodes, split into two partitions."""
+    """Split a graph of two nodes into two partitions."""
     graph = torch.fx.symbolic_trace(lambda x: torch.relu(torch.sin(x)))
     places = {"sin": 0, "relu": 1}
     return function(graph, torch.nn.Module(), lambda node: places[node.name])
 
 
 def split_kinds(function: Callable[..., torch.fx.GraphModule] = split_module) -> str:
-    """What `split_module` makes here and now, the root and both partitions: "lazy", "plain" or a mixture."""
+    """Return the kinds of the root and the partitions that `split_module` makes now: "lazy", "plain" or both."""
     result = split(function)
     kinds = {kind_of(module) for module in (result, result.submod_0, result.submod_1)}
     return " and ".join(sorted(kinds))
 
 
 def status_of(name: str = "lazy_graph_module", package: ModuleType | None = None) -> Any:
-    """One shim's row of `status()`, made alone: all the others would be made of torch's source, which takes long."""
-    # Not imported at the top: some tests are about processes that never import the original.
+    """Return the `status()` row of one shim only: the rows of all shims take long, because torch's source is read."""
+    # Imported late: some tests check processes that must not import the original.
     parent = importlib.import_module("compat") if package is None else package
     status, shims = (importlib.import_module(f"{parent.__name__}.{module}") for module in ("status", "shims"))
     (shim,) = shims.named([name])
@@ -47,7 +47,7 @@ def status_of(name: str = "lazy_graph_module", package: ModuleType | None = None
 
 
 def state() -> list[Any]:
-    """All of torch that the shim could have changed."""
+    """Return every object of torch that `lazy_graph_module` could change."""
     modules = (lazy, split_module_file, torch.fx.graph_module)
     functions = (lazy._get_graph_module_cls, lazy._make_graph_module, split_module)
     return [
@@ -57,7 +57,7 @@ def state() -> list[Any]:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two states are made of the very same objects."""
+    """Return whether two states consist of identical objects."""
     if isinstance(one, dict):
         return one.keys() == other.keys() and all(other[key] is one[key] for key in one)
     if isinstance(one, (list, tuple)):
@@ -66,7 +66,7 @@ def same(one: Any, other: Any) -> bool:
 
 
 def in_child(act: Callable[[], bool]) -> bool:
-    """Whether `act` is true in a forked child."""
+    """Return whether `act` returns true in a forked child."""
     child = os.fork()
     if child == 0:
         try:

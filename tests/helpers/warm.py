@@ -1,8 +1,7 @@
-"""A process that has imported Dynamo and Inductor, forks for each call, and never runs anything itself.
+"""A process that has imported Dynamo and Inductor and forks for each call.
 
-`Warm()` starts it; it is this file, run as a script. A Python that imports both takes 5 seconds, and a first compile
-another 3 to read all of torch's source for its cache keys: too much for each test that wants an untouched torch.
-"""
+`Warm()` starts it by running this file as a script. Importing both takes 5 seconds, and the first compile reads all of
+torch's source for its cache keys, another 3 seconds. That is too slow for each test that needs an unchanged torch."""
 
 from __future__ import annotations
 
@@ -21,7 +20,7 @@ TESTS = Path(__file__).parents[1]
 
 class Warm:
     def __init__(self) -> None:
-        # pytest has put the folders of the test modules on sys.path: the functions to call are found there.
+        # pytest has put the folders of the test modules on sys.path. The process imports the functions from there.
         folders = [path for path in sys.path if TESTS in Path(path).parents]
         given = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
         paths = [*given, *folders, str(TESTS), str(TESTS.parent)]
@@ -30,7 +29,7 @@ class Warm:
         self._process = subprocess.Popen(command, env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def __call__(self, function: Callable[..., T], *arguments: Any) -> T:
-        """What a function of a module gives in a fork. Raises RuntimeError with the traceback where it raises."""
+        """Call a module-level function in a fork. If it raises, raises RuntimeError with the traceback."""
         assert self._process.stdin
         assert self._process.stdout
         send(self._process.stdin, (function, arguments))
@@ -63,14 +62,14 @@ def serve() -> None:
 
     codecache.torch_key()
     asked, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # for whatever prints
+    os.dup2(2, 1)  # prints of the function must not mix with the answers
     while data := receive(asked):
         child = os.fork()
         if not child:
             try:
                 function, arguments = pickle.loads(data)
                 answer = (True, function(*arguments))
-            except BaseException:  # noqa: BLE001 (the caller is to hear of it, whatever it is)
+            except BaseException:  # noqa: BLE001 (every error is sent to the caller)
                 answer = (False, traceback.format_exc())
             send(answers, answer)
             sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""A thread that runs one function after another, for tests of interleavings."""
+"""A thread that tests control step by step."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class Worker:
-    """A thread that does one thing after another, and keeps its context variables in between."""
+    """A thread that runs one function after another and keeps its context variables in between."""
 
     def __init__(self) -> None:
         self._asked: queue.Queue[tuple[Callable[[], Any], Future[Any]] | None] = queue.Queue()
