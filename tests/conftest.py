@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import multiprocessing
 import os
@@ -9,7 +10,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from types import ModuleType
 from typing import Any
 
@@ -96,6 +97,19 @@ def copies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Modul
     sys.path.insert(0, str(tree))
     yield {name: importlib.import_module(name) for name in ("same_one", "same_two", "later")}
     sys.path.remove(str(tree))
+
+
+@pytest.fixture
+def other_thread() -> Iterator[ThreadPoolExecutor]:
+    """Return an executor with one thread."""
+    with ThreadPoolExecutor(1) as executor:
+        yield executor
+
+
+@pytest.fixture(scope="module")
+def torch_contexts_are_collected() -> None:
+    """Collect contexts of torch that were never exited: their finalizers reset its global flag."""
+    gc.collect()
 
 
 @pytest.fixture(scope="session")

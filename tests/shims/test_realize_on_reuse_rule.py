@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
+from chain_loads import BF16, F32, ours, shape_of
 from helpers.this_torch import RELEASE
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,17 +21,11 @@ from torch._inductor.virtualized import V
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
-import compat
 from compat.shims import realize_on_reuse as shim
 from compat.shims.realize_on_reuse import bytes_spared
-from compat.tools import chain, lowering
+from compat.tools import lowering
 
 BOX = ir.StorageBox
-F32, BF16 = torch.float32, torch.bfloat16
-
-
-def ours(**asked: Any) -> Any:
-    return compat.realize_on_reuse(mode="backport", **asked)
 
 
 # --- The rule itself --------------------------------------------------------------------------------------------------
@@ -204,13 +198,6 @@ def test_what_is_searched_or_drawn_by_lot_is_left_to_the_long_count(read: tuple[
 # --- What is stored ---------------------------------------------------------------------------------------------------
 
 
-def shape_of(depth: int, dtype: torch.dtype, residual: torch.dtype | None, context: Any = None) -> list[int]:
-    """The loads of each kernel of a chain."""
-    with context or nullcontext():
-        lowered = lowering.lower(chain.make(residual), chain.inputs(depth, 8, dtype, hidden=64))
-    return [kernel.loads for kernel in lowering.kernels(lowered)]
-
-
 @pytest.mark.parametrize("depth", [8, 24])
 def test_the_loads_of_a_float32_chain_do_not_grow(depth: int) -> None:
     assert max(shape_of(depth, F32, None)) == 5
@@ -379,84 +366,3 @@ def test_where_a_size_has_no_hint_torchs_own_count_decides(
         lowering.run(graph, fakes)
     assert seen
     assert set(seen) == {stored}
-
-
-# --- Who gets it ------------------------------------------------------------------------------------------------------
-
-
-def test_another_thread_compiles_as_it_did_and_has_no_part_in_the_key() -> None:
-    seen: list[Any] = []
-
-    def other() -> None:
-        seen.append((shape_of(4, F32, None), compat.cache_key(), torch.compiler.config.cache_key_tag))
-
-    with ours():
-        thread = threading.Thread(target=other)
-        thread.start()
-        thread.join()
-        assert shape_of(4, F32, None) == [1, 2] * 4
-        assert compat.cache_key() in torch.compiler.config.cache_key_tag
-    assert seen == [([1, 2, 3, 4, 5], "", "")]
-
-
-def test_contexts_and_an_install_in_any_order_end_in_torchs_own() -> None:
-    code, plain = BOX.should_realize_on_reuse.__code__, [1, 2, 3, 4, 5]
-    compat.install("realize_on_reuse", mode="backport")
-    with ours(numerics="traffic"):
-        compat.uninstall("realize_on_reuse")
-        assert shape_of(4, BF16, None) == [1, 2] * 4
-        with ours():
-            assert shape_of(4, BF16, None) == plain
-    assert BOX.should_realize_on_reuse.__code__ is code
-    assert shape_of(4, F32, None) == plain
-
-
-@pytest.mark.parametrize("word", ["", "fast", "Exact"])
-def test_unknown_numerics_are_refused_with_the_words_there_are(word: str) -> None:
-    with pytest.raises(ValueError, match="exact, traffic"):
-        compat.realize_on_reuse(numerics=word)
-
-
-def test_auto_is_the_backport_on_2_11_alone_and_says_that_upstream_backed_it_out() -> None:
-    row = {row.name: row for row in compat.status()}["realize_on_reuse"]
-    assert row.mode == ("backport" if RELEASE == (2, 11) else "noop")
-    assert "backed out" in row.upstream
-    expected = [1, 2] * 4 if RELEASE == (2, 11) else [1, 2, 3, 4, 5]
-    assert shape_of(4, F32, None, compat.realize_on_reuse()) == expected
-
-
-def test_a_torch_that_has_the_rule_is_native_and_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    def with_the_rule(self: Any, users: int) -> bool:
-        return users > 1 and len(self.get_reads()) > 1
-
-    monkeypatch.setattr(BOX, "should_realize_on_reuse", with_the_rule)
-    monkeypatch.setattr("compat.selection._selected", {})
-    row = {row.name: row for row in compat.status()}["realize_on_reuse"]
-    assert row.mode == "native"
-    with compat.realize_on_reuse():
-        assert BOX.should_realize_on_reuse is with_the_rule
-        assert compat.cache_key() == ""
-    compat.install("realize_on_reuse")
-    assert shim._scopes.asked() is None
-    compat.uninstall("realize_on_reuse")
-    with pytest.raises(compat.UnsupportedError, match="num_reads"):
-        compat.realize_on_reuse(mode="backport")
-
-
-SLOWLY = [pytest.param(word, marks=pytest.mark.slow) for word in ("", "async+subprocess", "SERIALIZE")]
-
-
-@pytest.mark.parametrize("word", ["SUBPROCESS", *SLOWLY])
-def test_status_says_when_inductor_compiles_where_it_is_not_in_force(python: Callable[..., Any], word: str) -> None:
-    code = f"""
-import compat
-compat.install("realize_on_reuse", mode="backport")
-compat.install("lazy_graph_module", mode="backport") if {RELEASE < (2, 12)} else None
-import sys
-sys.argv[1:] and __import__("torch._inductor.compile_fx")
-print([row.name for row in compat.status() if "in a subprocess" in row.reason and row.name[0] in "lr"])
-"""
-    for imported in ([], ["imported"]):
-        done = python("-c", code, *imported, TORCHINDUCTOR_FX_COMPILE_MODE=word)
-        expected = ["realize_on_reuse"] if "SUBPROCESS" in word.upper() else []
-        assert done.stdout.splitlines()[-1] == str(expected), done.stderr
