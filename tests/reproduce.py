@@ -3,8 +3,9 @@
 A reproducer is a file in `reproducers/` with the name of its shim. Its `outcome()` returns "right", or says in a few
 words what is wrong. With the word "with", the shim is installed first and the printed outcome ends with its mode.
 
-Each process is a fork of one that has imported Dynamo and Inductor. `BARE = True` in a reproducer asks for a Python that
-has imported nothing. `PROCESSES = 2` runs it twice with one cache directory; the second outcome counts."""
+Each process is a fork of one that has imported Dynamo and Inductor. `BARE = True` in a reproducer asks for a Python
+that has imported nothing. `PROCESSES = 2` runs it twice with one cache directory; the second outcome counts.
+"""
 
 from __future__ import annotations
 

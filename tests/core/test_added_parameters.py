@@ -1,4 +1,4 @@
-"""TODO"""
+"""A replacement can add keyword parameters to a function, also among other patches and below foreign wrappers."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def state(function: FunctionType) -> list[Any]:
 
 
 @pytest.mark.parametrize("default", [None, 2])
-def test_a_layer_that_knows_no_new_parameter_goes_under_those_that_do(default: Any) -> None:
+def test_wrapper_without_new_parameter_goes_below_wrappers_with_one(default: Any) -> None:
     f, holder = make(default), me()
     before, rest = state(f), ",2" if default else ""
     a, b, c = (Patch([(f, how)]) for how in (adding("a"), adding("b"), own))
@@ -67,7 +67,7 @@ def test_a_layer_that_knows_no_new_parameter_goes_under_those_that_do(default: A
     assert all(x is y for x, y in zip(state(f), before))
 
 
-def test_someone_on_top_who_keeps_the_parameter_can_still_be_called() -> None:
+def test_foreign_wrapper_that_passes_parameter_on_stays_callable() -> None:
     f, holder = make(), me()
     a = Patch([(f, adding("a"))])
     a.enter(holder)
@@ -82,7 +82,7 @@ def test_someone_on_top_who_keeps_the_parameter_can_still_be_called() -> None:
         f(1, a=3)
 
 
-def test_someone_on_top_without_the_parameter_is_left_as_they_are() -> None:
+def test_foreign_wrapper_without_parameter_is_left_unchanged() -> None:
     f, holder = make(), me()
     c, a = Patch([(f, own)]), Patch([(f, adding("a"))])
     c.enter(holder)

@@ -1,4 +1,4 @@
-"""What depends on the installed torch: its release, the mode that `lazy_graph_module` can have on it, skip marks."""
+"""The installed torch: its release, the mode that `lazy_graph_module` can have on it, and skip marks."""
 
 from __future__ import annotations
 

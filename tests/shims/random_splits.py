@@ -1,4 +1,4 @@
-"""TODO"""
+"""Random graphs, partitions and options of `split_module`, and the outcome of a split in comparable form."""
 
 import inspect
 import operator
@@ -27,7 +27,7 @@ def _halves_swapped(graph: torch.fx.Graph, a: torch.fx.Node, _: torch.fx.Node) -
     return graph.call_function(torch.cat, ([second, first],), {"dim": -1})
 
 
-# Each makes from two values of shape (3, 4) a third one.
+# Each operation makes a third value from two values of shape (3, 4).
 OPERATIONS: dict[str, Callable[[torch.fx.Graph, torch.fx.Node, torch.fx.Node], torch.fx.Node]] = {
     "add": lambda graph, a, b: graph.call_function(operator.add, (a, b)),
     "add, by keyword": lambda graph, a, b: graph.call_function(torch.add, (a,), {"other": b, "alpha": 2}),
@@ -41,10 +41,10 @@ OPERATIONS: dict[str, Callable[[torch.fx.Graph, torch.fx.Node, torch.fx.Node], t
     "several outputs": _halves_swapped,
     "unused": lambda graph, a, b: (graph.call_method("neg", (b,)), a)[1],
 }
-Step = tuple[str, int, int]  # an operation, and which of the values so far it takes, counted from the last
+Step = tuple[str, int, int]  # the operation and the indices of its two values, counted from the last value
 steps = st.lists(st.tuples(st.sampled_from(sorted(OPERATIONS)), st.integers(0, 5), st.integers(0, 5)), max_size=10)
 outputs = st.recursive(st.integers(0, 5), lambda inner: st.lists(inner, max_size=3).map(tuple), max_leaves=4)
-# Sorted ones never run in a circle; among the others are circles, which torch refuses.
+# Sorted partitions contain no cycle. Some of the others do, and torch refuses those.
 partitions = st.lists(st.integers(0, 4), min_size=1, max_size=12)
 partitions = st.one_of(partitions.map(sorted), partitions)
 options = st.fixed_dictionaries(
@@ -86,7 +86,7 @@ def bits(values: Any) -> list:
 
 
 def partitioned(gm: torch.fx.GraphModule, partition: list[int]) -> Callable[[torch.fx.Node], int]:
-    """Stretched over the nodes, so that a sorted list stays sorted."""
+    """Spread the partition numbers over the nodes, so that a sorted list stays sorted."""
     computing = [node for node in gm.graph.nodes if node.op not in ("placeholder", "get_attr", "output")]
     place = {node: partition[at * len(partition) // len(computing)] for at, node in enumerate(computing)}
     return place.__getitem__
@@ -95,12 +95,12 @@ def partitioned(gm: torch.fx.GraphModule, partition: list[int]) -> Callable[[tor
 def outcome(
     gm: torch.fx.GraphModule, partition: list[int], options: dict, asking: Any, *, run: bool = True
 ) -> tuple[Any, Any, set[str]]:
-    """What a split gives, or how it fails; what running it gives; and how lazy its modules were."""
+    """Return the description of a split or its error, the results of running it, and the laziness of its modules."""
     names: dict[str, str] = {}
     try:
         with asking:
             made = split_module(gm, gm, partitioned(gm, partition), qualname_map=names, **options)
-    except Exception as error:  # noqa: BLE001  # whichever: it is compared
+    except Exception as error:  # noqa: BLE001  # every error is an outcome to compare
         return (type(error), str(error)), None, set()
     seen = described(made)
     lazy = set(seen.pop("laziness").values())

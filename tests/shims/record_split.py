@@ -1,10 +1,9 @@
-"""What `split_module` gives, described in plain data, and the recording of it from a torch that is lazy natively.
+"""Describe the result of `split_module` in plain data, and record it from a torch that is lazy natively.
 
     python tests/shims/record_split.py          on torch 2.12.1: writes tests/shims/data/split_2.12.1.json
 
-The recording is made with torch's own switch and without compat. test_lazy_graph_module_split.py describes the same
-inputs on the torch that it runs on, and compares.
-"""
+The recording uses torch's own switch, without compat. test_lazy_graph_module_split.py describes the same inputs on the
+installed torch and compares."""
 
 import contextlib
 import copy
@@ -35,7 +34,7 @@ RECORDING = pathlib.Path(__file__).with_name("data") / f"split_{RECORDED_ON}.jso
 
 
 def whole(*shape: int) -> torch.Tensor:
-    """Small whole numbers: sums and products of them are exact, in whatever order a machine adds."""
+    """Return small whole numbers: their sums and products are exact in any order of summation."""
     return (torch.arange(torch.Size(shape).numel()) % 5 - 2.0).reshape(shape)
 
 
@@ -75,7 +74,7 @@ class ManyOutputs(nn.Module):
 
 
 class NoOutputs(nn.Module):
-    """What partition 1 computes is used by nobody; what partition 2 computes, only by itself."""
+    """The result of partition 1 is unused, and the result of partition 2 is used only inside it."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         a = x.relu()
@@ -128,7 +127,7 @@ def traced(module: nn.Module) -> Callable[[], torch.fx.GraphModule]:
 
 
 def submodule_by_attribute() -> torch.fx.GraphModule:
-    """A graph that reads a submodule as a value and hands it on, as higher-order operators do."""
+    """Return a graph that reads a submodule as a value and passes it on, as higher-order operators do."""
     graph = torch.fx.Graph()
     x = graph.placeholder("x")
     linear, inner = graph.get_attr("first"), graph.get_attr("inner.0")
@@ -140,7 +139,7 @@ def submodule_by_attribute() -> torch.fx.GraphModule:
 
 
 def regions() -> torch.fx.GraphModule:
-    """Autocast over the second and third product, no gradients over the fourth and the sum after it."""
+    """Return a graph with autocast for the second and third product and no gradients for the fourth and the sum."""
     graph = torch.fx.Graph()
     x, w = graph.placeholder("x"), graph.placeholder("w")
     a = graph.call_function(torch.mm, (x, w))
@@ -157,7 +156,7 @@ def regions() -> torch.fx.GraphModule:
 
 
 def captured(module: nn.Module, *inputs: Any, dynamic: bool = False) -> tuple[torch.fx.GraphModule, tuple[Any, ...]]:
-    """The graph that Dynamo hands to its backend, and what it then calls it with."""
+    """Return the graph that Dynamo gives its backend, and the values that it calls the graph with."""
     calls: list[tuple[torch.fx.GraphModule, tuple[Any, ...]]] = []
 
     def backend(gm: torch.fx.GraphModule, _: list[Any]) -> Callable[..., Any]:
@@ -175,7 +174,7 @@ def captured(module: nn.Module, *inputs: Any, dynamic: bool = False) -> tuple[to
     return call
 
 
-Partition = Callable[[torch.fx.Node, int, int], int]  # of the node, its place among those that compute, their number
+Partition = Callable[[torch.fx.Node, int, int], int]  # of a node, its index among the computing nodes, their number
 
 
 def halves(node: torch.fx.Node, at: int, of: int) -> int:
@@ -191,7 +190,7 @@ def backwards(node: torch.fx.Node, at: int, of: int) -> int:
 
 
 def around_attention(node: torch.fx.Node, at: int, of: int) -> int:
-    """Each attention op in a partition of its own, as engines split; later nodes go to the next one."""
+    """Put each attention op into a separate partition, as engines do; later nodes go to the next partition."""
     attentions = 0
     for other in node.graph.nodes:
         attention = "scaled_dot_product_attention" in str(other.target)
@@ -247,7 +246,7 @@ CASES = {
 
 @dataclass
 class Way:
-    """How to ask for lazy modules, and how to run what was deferred; gives the number of recompiles."""
+    """How to request lazy modules, and how to run deferred recompiles. `force` returns their number."""
 
     asking: Callable[[], contextlib.AbstractContextManager[Any]]
     force: Callable[[nn.Module], int]
@@ -265,7 +264,7 @@ PLAIN = Way(contextlib.nullcontext, lambda gm: 0)
 
 
 class Split:
-    """One input split in one way: anew for each description, since to look at a lazy module can generate its code."""
+    """One input split in one way. Each description makes a new one: reading a lazy module can generate its code."""
 
     def __init__(self, case: Case, way: Way) -> None:
         self.way = way
@@ -296,7 +295,7 @@ def laziness(gm: nn.Module) -> dict[str, str]:
 
 
 def without_places(text: str) -> str:
-    """Where a source file lies, at which line, and how many modules were generated before: no part of the claim."""
+    """Remove file locations, line numbers and module counters, which differ between runs."""
     text = re.sub(r"<eval_with_key>\.\d+", "<eval_with_key>", text)
     return re.sub(r"(?:[\w.~ -]*[/\\])+([\w-]+\.py)(\"?, line |:)\d+", r"\1", text)
 
@@ -305,7 +304,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, torch.Tensor):
         return f"{value.dtype} {tuple(value.shape)}"
     if isinstance(value, (str, torch.SymInt, torch.SymFloat)):
-        return without_places(str(value)).strip().split("\n")[-1]  # of a stack trace the innermost line is enough
+        return without_places(str(value)).strip().split("\n")[-1]  # for a stack trace the innermost line is enough
     return value if isinstance(value, (bool, int, float, type(None))) else type(value).__name__
 
 
@@ -319,7 +318,7 @@ def graph_lines(graph: torch.fx.Graph) -> list[str]:
 
 
 def described(gm: nn.Module) -> dict[str, Any]:
-    """All there is to see without generating code."""
+    """Describe everything that can be read without generating code."""
     return {
         "laziness": laziness(gm),
         "modules": [[name, type(module).__name__] for name, module in gm.named_modules()],
@@ -339,13 +338,13 @@ def generated(gm: nn.Module) -> dict[str, str]:
 def attempted(trace: Callable[[], nn.Module]) -> dict[str, Any]:
     try:
         made = trace()
-    except Exception as error:  # noqa: BLE001  # whatever native torch raises is what ours has to raise
+    except Exception as error:  # noqa: BLE001  # compat must raise the same error as native torch
         return {"raises": type(error).__name__}
     return described(made) | {"code": generated(made)}
 
 
 class Interpreted(torch.fx.Interpreter):
-    """Interprets the partitions too: code is needed nowhere."""
+    """Interprets the partitions too, so that no code is generated."""
 
     def call_module(self, target: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         module = self.fetch_attr(target)
@@ -421,7 +420,7 @@ ASPECTS: dict[str, Callable[[Split], Any]] = {
 
 
 def describe(case: str, aspect: str, way: Way) -> dict[str, Any]:
-    """In JSON's own types, so that it compares to what was read from a file."""
+    """Describe in JSON types, so that the result compares with a recording."""
     seen: dict[str, Any] = json.loads(json.dumps(ASPECTS[aspect](Split(CASES[case], way))))
     return seen
 
@@ -430,7 +429,7 @@ def describe(case: str, aspect: str, way: Way) -> dict[str, Any]:
 
 
 def record() -> str:
-    """Aspects share most of what they show, so each part stands in the file once, under the digest of its text."""
+    """Return the recording. Aspects share most parts, so each part is stored once, under the digest of its text."""
     parts: dict[str, Any] = {}
 
     def stored(part: Any) -> str:
@@ -450,7 +449,7 @@ def record() -> str:
 
 @functools.cache
 def recording() -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """Inputs by case, and what was seen by case and aspect."""
+    """Return the recorded inputs by case, and the recorded descriptions by case and aspect."""
     read = json.loads(RECORDING.read_text())
     parts = read["parts"]
     return {case: parts[digest] for case, digest in read["inputs"].items()}, {

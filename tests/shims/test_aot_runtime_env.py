@@ -1,4 +1,4 @@
-"""`aot_runtime_env`: what its reproducer does not show. Where torch has the fix itself, the same has to come out."""
+"""`aot_runtime_env`: cases beyond its reproducer, with the same results on torches that are fixed natively."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def installed() -> Iterator[None]:
 
 
 def load(refs: set[str], code: str, used: Any = None, extra: Any = None) -> Any:
-    """What a saved function that refers to these names is made into."""
+    """Load a saved function that refers to these names."""
     fields = dict.fromkeys(convert_frame.GraphRuntimeEnv.__dataclass_fields__)
     given = {"bytecode": (lambda: 0).__code__, "import_sources": {}, "used_globals": used or {}, "external_refs": refs}
     module = compile(f"def function(): return {code}", "test", "exec")
@@ -33,13 +33,13 @@ def load(refs: set[str], code: str, used: Any = None, extra: Any = None) -> Any:
     return convert_frame.GraphRuntimeEnv(**{**fields, **given}).forward_callable("backend", len, extra_globals=extra)
 
 
-@pytest.mark.skipif(not AFFECTED, reason="torch saves them")
-def test_builtins_are_found_where_the_function_is_loaded(installed: None) -> None:
+@pytest.mark.skipif(not AFFECTED, reason="torch saves builtins with the function")
+def test_loaded_function_finds_builtins(installed: None) -> None:
     function = load({"len", "__builtins_dict___7", "backend"}, "len, __builtins_dict___7")
     assert function() == (len, vars(builtins))
 
 
-def test_what_has_been_saved_or_given_goes_before_it(installed: None) -> None:
+def test_saved_and_given_globals_take_precedence_over_builtins(installed: None) -> None:
     saved, given = object(), object()
     function = load({"len", "max"}, "len, max", {"len": saved}, {"max": given})
     assert function() == (saved, given)
@@ -47,18 +47,18 @@ def test_what_has_been_saved_or_given_goes_before_it(installed: None) -> None:
     assert builtins.len is not saved
 
 
-def test_what_is_no_builtin_is_missed_in_torchs_own_words(installed: None) -> None:
+def test_missing_name_that_is_no_builtin_raises_error_of_torch(installed: None) -> None:
     with pytest.raises(RuntimeError, match=r"Missing required external references: \['of_the_user'\]"):
         load({"of_the_user"}, "of_the_user")
 
 
-def test_the_globals_of_the_user_are_left_alone(installed: None) -> None:
+def test_load_leaves_globals_of_user_unchanged(installed: None) -> None:
     theirs: dict[str, Any] = {"len": len}
     load({"len", "max"} if AFFECTED else {"len"}, "len", None, theirs)
     assert theirs == {"len": len}
 
 
-def test_it_is_taken_out_without_a_trace() -> None:
+def test_uninstall_restores_original_code() -> None:
     function = convert_frame.GraphRuntimeEnv._check_external_refs
     before = function.__code__
     compat.install("aot_runtime_env")

@@ -1,5 +1,4 @@
-"""`atomic_artifact_save`: what its reproducer does not show. Where torch has the fix itself the tests of what is the
-same there pass, too."""
+"""`atomic_artifact_save`: cases beyond its reproducer, with the same results on torches that are fixed natively."""
 
 from __future__ import annotations
 
@@ -49,7 +48,7 @@ def saving(request: pytest.FixtureRequest) -> Iterator[Callable[[bytes], Save]]:
     compat.uninstall("atomic_artifact_save")
 
 
-def test_what_is_saved_takes_the_place_of_what_was_there(saving: Callable[[bytes], Save], tmp_path: Path) -> None:
+def test_save_replaces_existing_file(saving: Callable[[bytes], Save], tmp_path: Path) -> None:
     path = tmp_path / "artifact"
     for content in (b"one", b"three"):
         saving(content)(str(path))
@@ -58,7 +57,7 @@ def test_what_is_saved_takes_the_place_of_what_was_there(saving: Callable[[bytes
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_path_may_be_relative_and_no_string(
+def test_save_accepts_relative_path_and_path_object(
     saving: Callable[[bytes], Save], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -67,9 +66,9 @@ def test_a_path_may_be_relative_and_no_string(
     assert sorted(os.listdir()) == ["artifact", "other"]
 
 
-def test_mode_and_link_are_kept(saving: Callable[[bytes], Save], tmp_path: Path) -> None:
+def test_save_keeps_file_mode_and_symlink(saving: Callable[[bytes], Save], tmp_path: Path) -> None:
     if not AFFECTED or (saving is artifact and RELEASE >= (2, 10)):
-        pytest.skip("torch's own way has a mode of its own and replaces links")
+        pytest.skip("torch itself sets a file mode of its own and replaces symlinks")
     path, link = tmp_path / "artifact", tmp_path / "link"
     path.write_bytes(b"old")
     path.chmod(0o640)
@@ -80,21 +79,21 @@ def test_mode_and_link_are_kept(saving: Callable[[bytes], Save], tmp_path: Path)
     assert path.stat().st_mode & 0o777 == 0o640
 
 
-@pytest.mark.skipif(not AFFECTED, reason="torch's own way makes files of mode 600")
-def test_a_new_file_has_the_mode_of_any_other(saving: Callable[[bytes], Save], tmp_path: Path) -> None:
+@pytest.mark.skipif(not AFFECTED, reason="torch itself makes files of mode 600")
+def test_new_file_has_default_mode(saving: Callable[[bytes], Save], tmp_path: Path) -> None:
     (tmp_path / "other").touch()
     saving(b"new")(str(tmp_path / "artifact"))
     assert (tmp_path / "artifact").stat().st_mode == (tmp_path / "other").stat().st_mode
 
 
-def test_what_is_no_file_is_left_to_torch(saving: Callable[[bytes], Save], tmp_path: Path) -> None:
+def test_target_that_is_no_file_is_left_to_torch(saving: Callable[[bytes], Save], tmp_path: Path) -> None:
     with pytest.raises((AssertionError, IsADirectoryError)):
         saving(b"new")(str(tmp_path))
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.skipif(RELEASE < (2, 11), reason="it takes no other argument and gives nothing back")
-def test_arguments_and_result_pass_through(tmp_path: Path) -> None:
+@pytest.mark.skipif(RELEASE < (2, 11), reason="this torch takes no other argument and returns nothing")
+def test_save_passes_arguments_and_result_through(tmp_path: Path) -> None:
     compat.install("atomic_artifact_save")
     try:
         data: dict[str, Any] = {"a": 1}
@@ -104,20 +103,20 @@ def test_arguments_and_result_pass_through(tmp_path: Path) -> None:
     assert result.data is data
 
 
-def test_an_unpacked_artifact_goes_torchs_way(tmp_path: Path) -> None:
+def test_unpacked_format_is_left_to_torch(tmp_path: Path) -> None:
     compat.install("atomic_artifact_save")
     try:
         kind = getattr(MODULE, "CacheCompiledArtifact", MODULE.CompiledArtifact)
         made = kind(None, (b"no cache artifacts", SimpleNamespace(aot_autograd_artifacts=["key"])))
         (tmp_path / "folder").mkdir()
-        with pytest.raises(Exception):  # noqa: B017, PT011 (torch's, about what it does not find in there)
+        with pytest.raises(Exception):  # noqa: B017, PT011 (the error of torch about the missing artifacts)
             made.save(path=str(tmp_path / "folder"), format="unpacked")
     finally:
         compat.uninstall("atomic_artifact_save")
     assert not (tmp_path / "folder").is_file()
 
 
-def test_what_is_not_one_binary_file_is_passed_on_as_it_is() -> None:
+def test_formats_without_one_binary_file_are_passed_on_unchanged() -> None:
     seen: list[Any] = []
     below = SimpleNamespace(call=lambda *args, **named: seen.append((args, named)))
     save = _saving_artifact(SimpleNamespace(below=below))  # type: ignore[arg-type]
@@ -126,7 +125,7 @@ def test_what_is_not_one_binary_file_is_passed_on_as_it_is() -> None:
         assert seen.pop() == (args, named)
 
 
-def test_of_a_new_file_that_cannot_be_written_nothing_is_left(tmp_path: Path) -> None:
+def test_failed_write_leaves_no_file(tmp_path: Path) -> None:
     def half(path: str) -> None:
         Path(path).write_bytes(b"half")
         raise OSError("no space left")
@@ -136,7 +135,7 @@ def test_of_a_new_file_that_cannot_be_written_nothing_is_left(tmp_path: Path) ->
     assert not list(tmp_path.iterdir())
 
 
-def test_it_is_taken_out_without_a_trace() -> None:
+def test_uninstall_restores_original_code() -> None:
     functions = (AOTCompiledFunction.save_compiled_function, MODULE.CompiledArtifact.save)
     before = [f.__code__ for f in functions]
     compat.install("atomic_artifact_save")

@@ -1,4 +1,4 @@
-"""`cache_dir`: what its reproducer does not show. Where torch has the fix itself, the same has to come out."""
+"""`cache_dir`: cases beyond its reproducer, with the same results on torches that are fixed natively."""
 
 from __future__ import annotations
 
@@ -21,42 +21,42 @@ def lose_the_name() -> None:
     for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
         os.environ.pop(name, None)
 
-    def nobody(uid: int) -> Any:
+    def without_entry(uid: int) -> Any:
         raise KeyError(uid)
 
-    pwd.getpwuid = nobody
+    pwd.getpwuid = without_entry
 
 
-def everyone_who_asks() -> tuple[str, dict[str, str]]:
-    """The directory, by a name imported elsewhere, and the environment of Inductor's child processes."""
+def directory_and_environment() -> tuple[str, dict[str, str]]:
+    """Return the directory, read through an alias in another module, and the environment of child processes."""
     from torch._inductor import async_compile, codecache
 
     return codecache.default_cache_dir(), async_compile.SubprocPool.__init__.__globals__["python_subprocess_env"]()
 
 
 def with_a_name() -> tuple[str, str, str | None]:
-    os.environ["LOGNAME"] = "some:one"
+    os.environ["LOGNAME"] = "test:user"
     compat.install("cache_dir")
-    directory, environment = everyone_who_asks()
+    directory, environment = directory_and_environment()
     compat.uninstall("cache_dir")
-    return directory, everyone_who_asks()[0], environment["LOGNAME"]
+    return directory, directory_and_environment()[0], environment["LOGNAME"]
 
 
 def without_a_name() -> tuple[str, str | None, list[str]]:
     lose_the_name()
     compat.install("cache_dir")
     armed = [name for name in (TARGET, "torch._inductor") if name in sys.modules]
-    directory, environment = everyone_who_asks()
+    directory, environment = directory_and_environment()
     return directory, environment.get("LOGNAME"), armed
 
 
 def installed_late() -> tuple[str, str | None]:
-    """After Inductor, which somebody with a name has imported."""
-    os.environ["LOGNAME"] = "some:one"
-    everyone_who_asks()
+    """Install after Inductor was imported by a user with a name."""
+    os.environ["LOGNAME"] = "test:user"
+    directory_and_environment()
     compat.install("cache_dir")
     lose_the_name()
-    directory, environment = everyone_who_asks()
+    directory, environment = directory_and_environment()
     return directory, environment.get("LOGNAME")
 
 
@@ -77,7 +77,7 @@ def taken_out_while_another_thread_imports() -> None:
 def taken_out() -> None:
     finders = list(sys.meta_path)
     compat.install("cache_dir")
-    everyone_who_asks()
+    directory_and_environment()
     from torch._inductor import utils
     from torch._inductor.runtime import cache_dir_utils
 
@@ -94,29 +94,29 @@ def taken_out() -> None:
     assert "LOGNAME" not in utils.python_subprocess_env()
 
 
-def test_a_user_with_a_name_keeps_the_directory(fresh: Callable[..., Any]) -> None:
+def test_user_with_name_keeps_directory(fresh: Callable[..., Any]) -> None:
     ours, torchs, logname = fresh(with_a_name)
     assert ours == torchs
-    assert ours.endswith("torchinductor_some_one")
-    assert logname == "some:one"
+    assert ours.endswith("torchinductor_test_user")
+    assert logname == "test:user"
 
 
-def test_it_waits_for_inductor_and_helper_processes_are_told(fresh: Callable[..., Any]) -> None:
+def test_install_waits_for_inductor_and_child_processes_get_the_name(fresh: Callable[..., Any]) -> None:
     directory, logname, armed = fresh(without_a_name)
     assert armed == []
     assert os.path.basename(directory) == f"torchinductor_uid_{os.getuid()}"
     assert logname == (f"uid_{os.getuid()}" if AFFECTED else None)
 
 
-def test_it_can_be_installed_after_inductor_is_imported(fresh: Callable[..., Any]) -> None:
+def test_install_after_inductor_import_takes_effect(fresh: Callable[..., Any]) -> None:
     directory, logname = fresh(installed_late)
     assert os.path.basename(directory) == f"torchinductor_uid_{os.getuid()}"
     assert logname == (f"uid_{os.getuid()}" if AFFECTED else None)
 
 
-def test_it_is_taken_out_without_a_trace(fresh: Callable[..., Any]) -> None:
+def test_uninstall_restores_original_code(fresh: Callable[..., Any]) -> None:
     fresh(taken_out)
 
 
-def test_uninstalled_while_another_thread_imports_it_stays_out(fresh: Callable[..., Any]) -> None:
+def test_uninstall_during_import_in_another_thread_leaves_torch_unpatched(fresh: Callable[..., Any]) -> None:
     fresh(taken_out_while_another_thread_imports)

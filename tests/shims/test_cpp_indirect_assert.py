@@ -1,4 +1,4 @@
-"""cpp_indirect_assert: which masks it makes vectors of. What comes of that the reproducer shows."""
+"""`cpp_indirect_assert`: which masks become vectors. The reproducer shows the compiled result."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Variable:
 
 
 class Kernel:
-    """As much of a CppKernel as is looked at."""
+    """The part of CppKernel that the shim reads."""
 
     def __init__(self, var: Variable, mask: Variable | None) -> None:
         self._load_mask, self.var = mask, var
@@ -56,8 +56,8 @@ def check(kernel: Kernel, expr: Any = 1, layers: int = 1) -> Any:
         assert vars(kernel) == before
 
 
-@pytest.mark.parametrize("layers", [1, 2], ids=["once", "with one of another version over it"])
-def test_a_scalar_mask_is_a_vector_for_the_check_of_a_vector(layers: int) -> None:
+@pytest.mark.parametrize("layers", [1, 2], ids=["once", "below the wrapper of another version"])
+def test_scalar_mask_becomes_vector_for_vector_check(layers: int) -> None:
     kernel = VecKernel(Variable("tmp1", True), Variable("tmp0", False))
     assert check(kernel, layers=layers) == f"tmp1 0 40 {TYPE}::from(tmp0)"
 
@@ -72,15 +72,15 @@ def test_a_scalar_mask_is_a_vector_for_the_check_of_a_vector(layers: int) -> Non
     ],
     ids=["vector mask", "vector mask, scalar index", "both scalar", "scalar kernel"],
 )
-def test_every_other_mask_stays_as_it_is(kernel: Kernel) -> None:
+def test_other_masks_stay_unchanged(kernel: Kernel) -> None:
     assert check(kernel) == "tmp1 0 40 tmp0"
 
 
-def test_no_mask_stays_no_mask() -> None:
+def test_missing_mask_stays_missing() -> None:
     assert check(VecKernel(Variable("tmp1", True), None)) == "tmp1 0 40 None"
 
 
-def test_a_check_that_fails_leaves_nothing_on_the_kernel() -> None:
+def test_failed_check_leaves_kernel_unchanged() -> None:
     with pytest.raises(ValueError, match="no expression"):
         check(VecKernel(Variable("tmp1", True), Variable("tmp0", False)), None)
 
@@ -93,7 +93,7 @@ def test_a_check_that_fails_leaves_nothing_on_the_kernel() -> None:
     ],
     ids=["constructor", "from"],
 )
-def test_the_mask_is_told_from_the_vector_of_ones_that_every_torch_makes(function: Any, fixed: bool) -> None:
+def test_native_requirement_distinguishes_mask_from_vector_of_ones(function: Any, fixed: bool) -> None:
     (native,) = SHIM.native
     assert isinstance(native, Mentions)
     found = Found("function", code=function.__code__)

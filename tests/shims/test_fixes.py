@@ -1,4 +1,4 @@
-"""`compat.install()` without names: every fix, each where it is needed, and nothing else."""
+"""`compat.install()` without names installs every fix that this torch needs, and nothing else."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import compat
 from compat.shims import all_shims, autotune_raw_stream
 
 FIXES = [shim.name for shim in all_shims() if shim.kind == "fix"]
-ALWAYS = {"lazy_graph_break", "pattern_matcher_dtypes"}  # no torch to date has got right
+ALWAYS = {"lazy_graph_break", "pattern_matcher_dtypes"}  # no torch to date has fixed these
 
 ALL = """
 import json, sys, torch
@@ -36,7 +36,7 @@ print(json.dumps([heavy, inside, tag, left, sys.meta_path == finders]))
 """
 
 
-def test_each_fix_is_in_where_torch_needs_it_and_native_patches_nothing(python: Callable[..., Any]) -> None:
+def test_install_patches_exactly_the_fixes_that_this_torch_needs(python: Callable[..., Any]) -> None:
     done = python("-c", ALL)
     assert done.returncode == 0, done.stderr
     heavy, inside, tag, left, same_finders = json.loads(done.stdout.splitlines()[-1])
@@ -51,13 +51,13 @@ def test_each_fix_is_in_where_torch_needs_it_and_native_patches_nothing(python: 
     assert same_finders
 
 
-def test_every_fix_has_a_reproducer_and_says_when_torch_got_right() -> None:
+def test_every_fix_has_a_reproducer_and_a_fixed_release() -> None:
     there = {path.stem for path in (ROOT / "tests" / "reproducers").glob("*.py")}
     assert set(FIXES) == there
     assert set(FIXES) == set(FIXED) | ALWAYS
 
 
-def test_each_can_be_turned_off_by_its_own_word(monkeypatch: Any) -> None:
+def test_each_fix_can_be_turned_off_by_its_variable(monkeypatch: Any) -> None:
     for name in FIXES:
         monkeypatch.setenv(f"TORCH_COMPAT_{name.upper()}", "noop")
     compat.install()
@@ -69,7 +69,7 @@ def test_each_can_be_turned_off_by_its_own_word(monkeypatch: Any) -> None:
 
 
 @pytest.mark.parametrize("gpu", [True, False])
-def test_the_stream_is_imported_where_the_build_has_it(gpu: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_autotune_imports_raw_stream_only_if_build_has_it(gpu: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[str] = []
     wrapper = SimpleNamespace(kernel_autotune_defs=SimpleNamespace(writeline=written.append))
     layer: Any = SimpleNamespace(below=SimpleNamespace(call=lambda given: given))

@@ -1,4 +1,4 @@
-"""fx_cache_pickle: which errors make Inductor go without the cache, and which ones stay errors."""
+"""`fx_cache_pickle`: which errors make Inductor bypass the cache, and which stay errors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from helpers.this_torch import RELEASE
 
 from compat import install, uninstall
 
-# From 2.11 on this is torch's own business, and newer ones go without the cache for every type that raises.
+# From 2.11 on torch does this itself, and later torches bypass the cache for every type that raises.
 pytestmark = pytest.mark.skipif(RELEASE >= (2, 11), reason="torch does it itself")
 
 
@@ -25,7 +25,7 @@ class Raises:
 
 
 @pytest.fixture
-def put_in() -> Iterator[None]:
+def installed() -> Iterator[None]:
     install("fx_cache_pickle")
     yield
     uninstall("fx_cache_pickle")
@@ -38,7 +38,7 @@ def dump(error: Exception) -> None:
     try:
         pickler.dumps(Raises(error))
     finally:
-        assert pickler.dumps(1) == pickler.dumps(1)  # nothing of what failed is left in its stream
+        assert pickler.dumps(1) == pickler.dumps(1)  # the failed object left nothing in the stream
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def dump(error: Exception) -> None:
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_what_cannot_be_pickled_is_not_cached(error: Exception, put_in: None) -> None:
+def test_pickling_error_bypasses_cache(error: Exception, installed: None) -> None:
     from torch._inductor import codecache
 
     bypassed = pytest.raises(codecache.BypassFxGraphCache, match="Failed to pickle cache key")
@@ -74,13 +74,13 @@ def test_what_cannot_be_pickled_is_not_cached(error: Exception, put_in: None) ->
     ],
     ids=str,
 )
-def test_other_errors_stay_what_they_are(error: Exception, put_in: None) -> None:
+def test_other_errors_are_raised_unchanged(error: Exception, installed: None) -> None:
     with pytest.raises(type(error)) as raised:
         dump(error)
     assert raised.value is error
 
 
-def test_a_decision_of_torch_not_to_cache_is_passed_on(put_in: None) -> None:
+def test_bypass_raised_by_torch_is_passed_on(installed: None) -> None:
     from torch._inductor.codecache import BypassFxGraphCache
 
     error = BypassFxGraphCache("mkldnn tensors unpickleable")

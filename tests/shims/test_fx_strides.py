@@ -1,4 +1,4 @@
-"""`fx_strides`: which arguments are brought into their strides, and what an op writes into one of a list."""
+"""`fx_strides`: which arguments get the strides of the graph, and that writes into a list of tensors are kept."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def node(value: Any) -> Any:
 
 
 def below(fx_node: Any, *args: Any, **kwargs: Any) -> Any:
-    """Torch's own, as it has been since long: one tensor at the top."""
+    """Stand for torch's own function, which handles one tensor at the top level."""
     assert not kwargs
     assert len(args) == len(fx_node.args) == 1
     assert fx_node.args[0].meta["val"] is TENSOR
@@ -48,7 +48,7 @@ constrain = _constraining(SimpleNamespace(below=SimpleNamespace(call=below)))  #
         (["a", "b"], [node(TENSOR), node(OTHER)], ["constrained a", "b"]),
         (["a", None], (node(TENSOR), None), ["constrained a", None]),  # Tensor?[]
         (("a",), [node(TENSOR)], ("constrained a",)),
-        (["a"], node([TENSOR]), ["constrained a"]),  # one node that has a list
+        (["a"], node([TENSOR]), ["constrained a"]),  # one node whose value is a list
         ([["a"]], [[node(TENSOR)]], [["constrained a"]]),
         (["a"], node(OTHER), ["a"]),
         (
@@ -60,7 +60,7 @@ constrain = _constraining(SimpleNamespace(below=SimpleNamespace(call=below)))  #
         ([], [], []),
     ],
 )
-def test_every_tensor_at_any_depth_and_nothing_else(given: Any, seen: Any, expected: Any) -> None:
+def test_tensors_at_any_depth_are_constrained_and_nothing_else(given: Any, seen: Any, expected: Any) -> None:
     fx_node = SimpleNamespace(args=(seen, 1), kwargs={"key": seen})
     args, kwargs = constrain(fx_node, given, 1, key=given)
     assert (args, kwargs) == ((expected, 1), {"key": expected})
@@ -68,7 +68,7 @@ def test_every_tensor_at_any_depth_and_nothing_else(given: Any, seen: Any, expec
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_what_an_op_writes_into_a_tensor_of_a_list_is_seen() -> None:
+def test_writes_of_op_into_tensor_of_list_are_kept() -> None:
     library = torch_library.Library("test_fx_strides", "FRAGMENT")
     library.define("write(Tensor(a!)[] xs) -> ()", tags=(torch.Tag.needs_fixed_stride_order,))
     strides = []
@@ -97,7 +97,7 @@ def test_what_an_op_writes_into_a_tensor_of_a_list_is_seen() -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_keyword_arguments() -> None:
+def test_tensors_in_keyword_arguments_are_constrained() -> None:
     library = torch_library.Library("reproducer", "FRAGMENT")
     op = define(
         library, "keyword(Tensor x, *, Tensor[] xs) -> Tensor", lambda x, *, xs: xs[0].as_strided((24,), (1,)) + x

@@ -1,4 +1,4 @@
-"""lazy_graph_break: how it knows whether torch does it itself, and what it does to modules that Dynamo meets."""
+"""`lazy_graph_break`: how it detects a native fix, and how it treats modules that Dynamo traces."""
 
 from __future__ import annotations
 
@@ -35,26 +35,26 @@ def lazily_split() -> torch.fx.GraphModule:
 
 
 @pytest.fixture
-def put_in() -> Any:
+def installed() -> Any:
     install("lazy_graph_break")
     yield
     uninstall("lazy_graph_break")
 
 
-def test_what_lazy_graph_module_makes_can_be_called_in_a_full_graph(put_in: None) -> None:
+def test_lazy_module_can_be_called_in_full_graph(installed: None) -> None:
     module = lazily_split()
     assert deferred(module)
     assert torch.equal(compiled(lambda x: module(x)), torch.relu(torch.sin(torch.ones(2))))
     assert deferred(module) == []
 
 
-def test_a_module_that_dynamo_does_not_meet_stays_as_it_is(put_in: None) -> None:
+def test_module_that_dynamo_does_not_trace_stays_deferred(installed: None) -> None:
     module = lazily_split()
     compiled(lambda x: x + 1)
     assert "" in deferred(module)
 
 
-def test_it_is_as_before_when_it_is_taken_out() -> None:
+def test_uninstall_restores_original_code_and_graph_break() -> None:
     from torch._dynamo.variables.builder import VariableBuilder
 
     before = VariableBuilder.wrap_module, VariableBuilder.wrap_module.__code__
@@ -67,7 +67,7 @@ def test_it_is_as_before_when_it_is_taken_out() -> None:
         compiled(lambda x: module(x))
 
 
-def test_this_torch_does_not_do_it_and_the_check_says_so_also_while_the_shim_is_in(put_in: None) -> None:
+def test_native_check_fails_on_this_torch_even_while_installed(installed: None) -> None:
     from torch._dynamo.variables.builder import VariableBuilder
 
     assert mode() == "backport"
@@ -77,7 +77,7 @@ def test_this_torch_does_not_do_it_and_the_check_says_so_also_while_the_shim_is_
     uninstall("lazy_graph_break")
 
 
-def test_a_torch_that_recompiles_where_it_meets_or_calls_the_module_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_torch_that_recompiles_traced_modules_passes_native_check(monkeypatch: pytest.MonkeyPatch) -> None:
     from torch._dynamo.variables.builder import VariableBuilder
     from torch._dynamo.variables.nn_module import UnspecializedNNModuleVariable
 
@@ -99,7 +99,7 @@ def test_a_torch_that_recompiles_where_it_meets_or_calls_the_module_has_it(monke
     uninstall("lazy_graph_break")
 
 
-def test_until_dynamo_is_there_nothing_is_imported_and_nothing_is_said(python: Callable[..., Any]) -> None:
+def test_status_is_undecided_and_imports_nothing_before_dynamo(python: Callable[..., Any]) -> None:
     code = """if 1:
         import sys, torch, compat
         before = set(sys.modules)
@@ -111,9 +111,9 @@ def test_until_dynamo_is_there_nothing_is_imported_and_nothing_is_said(python: C
     """
     done = python("-c", code)
     assert done.stdout.splitlines() == ["noop True []", "backport True"], done.stderr
-    assert RELEASE < (2, 16)  # if this is red: has upstream mended it?
+    assert RELEASE < (2, 16)  # if this fails, check whether upstream has fixed the defect
 
 
-def test_a_module_that_is_no_graph_module_is_passed_on(put_in: None) -> None:
+def test_other_modules_are_passed_on(installed: None) -> None:
     module = torch.nn.Sequential(torch.nn.ReLU())
     assert torch.equal(compiled(lambda x: module(x)), torch.ones(2))

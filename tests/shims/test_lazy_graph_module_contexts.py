@@ -1,7 +1,6 @@
-"""Who gets lazy modules, and for how long: scopes nested, left in any order, in threads, tasks and generators.
+"""The `lazy_graph_module` context in one thread: nesting, exceptions, exit order, and torch's own switch.
 
-Every test also shows that torch is left as it was: see `torch_is_left_as_it_was` in conftest.py.
-"""
+Every test also checks that torch is left unchanged: see `torch_is_left_as_it_was` in conftest.py."""
 
 from __future__ import annotations
 
@@ -32,10 +31,10 @@ pytestmark = pytest.mark.usefixtures("torch_contexts_are_collected")
 scope = functools.partial(compat.lazy_graph_module, mode=ASK)
 
 
-# --- One scope -----------------------------------------------------------------------------------------------------
+# --- One context ---------------------------------------------------------------------------------------------------
 
 
-def test_lazy_inside_and_plain_outside():
+def test_modules_are_lazy_inside_context_and_plain_outside():
     assert (made(), split_kinds()) == ("plain", "plain")
     with scope():
         assert (made(), split_kinds()) == ("lazy", "lazy")
@@ -56,13 +55,13 @@ HELD = {"function": split_module}
     ],
     ids=["by name", "by module", "in a partial", "in a container", "in a function"],
 )
-def test_lazy_however_the_caller_holds_split_module(held):
+def test_every_alias_of_split_module_is_lazy_inside_context(held):
     with scope():
         assert split_kinds(held) == "lazy"
     assert split_kinds(held) == "plain"
 
 
-def test_the_partitions_outlive_the_scope_and_run():
+def test_partitions_run_after_context_ends():
     with scope():
         result = split()
     assert {kind_of(result), kind_of(result.submod_0)} == {"lazy"}
@@ -71,7 +70,7 @@ def test_the_partitions_outlive_the_scope_and_run():
 
 
 @pytest.mark.parametrize("enabled", [True, False])
-def test_an_exception_passes_through_unchanged(enabled):
+def test_exception_passes_through_unchanged(enabled):
     class Mine(BaseException):
         pass
 
@@ -92,34 +91,34 @@ def test_an_exception_passes_through_unchanged(enabled):
 
 
 @pytest.mark.parametrize("error", [StopIteration(1), GeneratorExit(), KeyboardInterrupt()], ids=repr)
-def test_exceptions_that_python_itself_uses_pass_through_too(error):
+def test_python_control_exceptions_pass_through_unchanged(error):
     with pytest.raises(type(error)) as caught, scope():
         raise error
     assert caught.value is error
 
 
-def test_an_error_of_split_module_itself_passes_through():
+def test_error_of_split_module_passes_through():
     with scope(), pytest.raises(ZeroDivisionError):
         split_module(torch.fx.symbolic_trace(lambda x: x + 1), torch.nn.Module(), lambda node: 1 // 0)
     assert split_kinds() == "plain"
 
 
-def test_mode_noop_touches_nothing():
+def test_noop_leaves_torch_untouched():
     before = state()
     with compat.lazy_graph_module(mode="noop"):
         assert same(before, state())
         assert (made(), split_kinds()) == ("plain", "plain")
 
 
-def test_mode_noop_inside_a_scope_leaves_that_scope_alone():
+def test_noop_inside_context_keeps_outer_context_active():
     with scope(), compat.lazy_graph_module(mode="noop"):
         assert (made(), split_kinds()) == ("lazy", "lazy")
 
 
-# --- Scopes in scopes ----------------------------------------------------------------------------------------------
+# --- Nested contexts -----------------------------------------------------------------------------------------------
 
 
-def test_the_innermost_scope_decides():
+def test_innermost_context_decides():
     with scope():
         with scope(False):
             assert (made(), split_kinds()) == ("plain", "plain")
@@ -129,14 +128,14 @@ def test_the_innermost_scope_decides():
         assert (made(), split_kinds()) == ("lazy", "lazy")
 
 
-def test_an_exception_ends_all_the_scopes_it_leaves():
+def test_exception_ends_all_contexts_that_it_leaves():
     with scope(False):
         with pytest.raises(RuntimeError), scope(), scope(False), scope():
             raise RuntimeError
         assert made() == "plain"
 
 
-def test_left_out_of_order_the_remaining_scope_decides():
+def test_remaining_context_decides_after_exit_out_of_order():
     first, second = scope(), scope(False)
     first.__enter__()
     second.__enter__()
@@ -149,7 +148,7 @@ def test_left_out_of_order_the_remaining_scope_decides():
     assert made() == "plain"
 
 
-def test_one_context_object_can_be_used_again_and_inside_itself():
+def test_context_object_is_reusable_and_reentrant():
     again = scope()
     for _ in range(2):
         with again:
@@ -159,7 +158,7 @@ def test_one_context_object_can_be_used_again_and_inside_itself():
         assert made() == "plain"
 
 
-def test_one_context_object_in_two_threads(other_thread):
+def test_context_object_works_in_two_threads(other_thread):
     shared = scope()
     with shared:
         other_thread.submit(shared.__enter__).result()
@@ -169,7 +168,7 @@ def test_one_context_object_in_two_threads(other_thread):
         assert made() == "lazy"
 
 
-def test_as_a_decorator_it_holds_for_each_call():
+def test_decorator_applies_to_each_call():
     @scope()
     def inside(depth: int) -> list[str]:
         return [made(), *(inside(depth - 1) if depth else [])]
@@ -182,7 +181,7 @@ def test_as_a_decorator_it_holds_for_each_call():
 # --- Torch's own switch --------------------------------------------------------------------------------------------
 
 
-def test_a_scope_outranks_torchs_own_switch_and_gives_it_back():
+def test_context_overrides_switch_of_torch_and_restores_it():
     with lazy._use_lazy_graph_module(True):
         with scope(False):
             assert (made(), split_kinds()) == ("plain", "plain")
@@ -193,17 +192,17 @@ def test_a_scope_outranks_torchs_own_switch_and_gives_it_back():
         assert made() == "lazy"
 
 
-def test_torchs_own_context_left_after_ours():
+def test_context_of_torch_can_outlive_context_of_compat():
     theirs = lazy._use_lazy_graph_module(True)
     with scope():
         theirs.__enter__()
-    assert made() == "lazy", "theirs is still open"
+    assert made() == "lazy", "the context of torch is still open"
     theirs.__exit__(None, None, None)
     assert made() == "plain"
     assert lazy._use_lazy_graph_module_flag is False
 
 
-def test_torchs_own_context_overlapping_ours_in_another_thread_disturbs_neither(other_thread):
+def test_overlapping_context_of_torch_in_another_thread_stays_separate(other_thread):
     theirs = lazy._use_lazy_graph_module(True)
     other_thread.submit(theirs.__enter__).result()
     ours = scope()
@@ -221,7 +220,7 @@ def test_torchs_own_context_overlapping_ours_in_another_thread_disturbs_neither(
     assert lazy._use_lazy_graph_module_flag is False
 
 
-def test_nothing_is_lazy_where_torch_forces_it_off():
+def test_force_skip_of_torch_overrides_context():
     with lazy._force_skip_lazy_graph_module(), scope():
         assert (made(), split_kinds()) == ("plain", "plain")
     with scope():
@@ -230,14 +229,14 @@ def test_nothing_is_lazy_where_torch_forces_it_off():
         assert (made(), split_kinds()) == ("lazy", "lazy")
 
 
-def test_what_is_asked_for_has_a_name_but_for_enabled() -> None:
+def test_mode_is_keyword_only() -> None:
     with compat.lazy_graph_module(enabled=True, mode=ASK):
         assert made() == "lazy"
     with pytest.raises(TypeError, match="positional"):
         compat.lazy_graph_module(True, ASK)  # type: ignore[misc]
 
 
-def test_a_context_that_has_been_left_is_left_again_without_harm() -> None:
+def test_second_exit_of_context_has_no_effect() -> None:
     context = compat.lazy_graph_module(mode=ASK)
     context.__enter__()
     context.__exit__(None, None, None)
@@ -245,13 +244,13 @@ def test_a_context_that_has_been_left_is_left_again_without_harm() -> None:
     assert not status_of().active
 
 
-def test_two_threads_that_come_first_make_one_patch(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_first_uses_in_two_threads_create_one_patch(monkeypatch: pytest.MonkeyPatch) -> None:
     here = sys.modules[compat.lazy_graph_module.__module__]
     stale = [here.Patch([(function, lambda _: print)]) for function in (lambda: 1, lambda: 2)]
     monkeypatch.setattr(here, "_patches", {WORKING: [*stale]})
 
     class Meanwhile:
-        """Another thread is first to get the lock."""
+        """A lock that lets another thread run first."""
 
         def __enter__(self) -> None:
             monkeypatch.setattr(patching, "lock", lock)
@@ -270,7 +269,7 @@ def test_two_threads_that_come_first_make_one_patch(monkeypatch: pytest.MonkeyPa
     assert [len(patches) for patches in here._patches.values()] == [3]
 
 
-def test_where_torch_has_lost_a_function_since_it_was_looked_at_nothing_goes_in(
+def test_function_removed_after_selection_leaves_shim_inactive(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with compat.lazy_graph_module(mode=ASK):
@@ -287,7 +286,7 @@ def test_where_torch_has_lost_a_function_since_it_was_looked_at_nothing_goes_in(
     monkeypatch.setattr(lazy, "_get_graph_module_cls", kept, raising=False)
 
 
-def test_force_recompile_says_what_has_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_force_recompile_names_missing_attribute(monkeypatch: pytest.MonkeyPatch) -> None:
     with compat.lazy_graph_module(mode=ASK):
         module = split()
     monkeypatch.delattr(lazy._LazyGraphModule, "_needs_recompile")
@@ -295,7 +294,7 @@ def test_force_recompile_says_what_has_changed(monkeypatch: pytest.MonkeyPatch) 
         compat.force_recompile(module)
 
 
-def test_the_class_is_the_one_that_torch_has_when_a_module_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_current_lazy_class_of_torch_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     here = sys.modules[compat.lazy_graph_module.__module__]
 
     class Counting(lazy._LazyGraphModule): ...
@@ -304,7 +303,7 @@ def test_the_class_is_the_one_that_torch_has_when_a_module_is_built(monkeypatch:
         with compat.lazy_graph_module(mode=ASK):
             return lazy._get_graph_module_cls()
 
-    for patches in ({}, here._patches):  # where it is first made meanwhile, and where it was made before
+    for patches in ({}, here._patches):  # without and with an existing patch
         monkeypatch.setattr(here, "_patches", patches)
         with mock.patch.object(lazy, "_LazyGraphModule", Counting):
             assert built() is Counting

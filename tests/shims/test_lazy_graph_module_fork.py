@@ -1,4 +1,4 @@
-"""`lazy_graph_module` across a fork, and a mode asked for by name while the shim is in."""
+"""`lazy_graph_module` across a fork, and a mode requested by name while the shim is active."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from compat.shims import lazy_graph_module as shim
 torch = pytest.importorskip("torch")
 MODE = select(shim.SHIM).mode
 pytestmark = [
-    pytest.mark.skipif(MODE == "noop", reason="nothing happens on this torch"),
+    pytest.mark.skipif(MODE == "noop", reason="the mode is noop on this torch"),
     pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
 ]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_a_fork_beside_an_open_context_of_another_thread_leaves_the_child_untouched() -> None:
+def test_forked_child_is_unpatched_if_another_thread_held_context() -> None:
     from torch.fx._lazy_graph_module import _get_graph_module_cls
 
     code, entered, go = _get_graph_module_cls.__code__, threading.Event(), threading.Event()
@@ -43,7 +43,7 @@ def test_a_fork_beside_an_open_context_of_another_thread_leaves_the_child_untouc
     assert _get_graph_module_cls.__code__ is code
 
 
-def test_a_mode_asked_for_by_name_is_judged_by_torch_itself_not_by_what_is_in() -> None:
+def test_mode_by_name_is_checked_against_unpatched_torch() -> None:
     with compat.lazy_graph_module():
         shim.select.__globals__["_selected"].clear()
         with compat.lazy_graph_module(mode=MODE):

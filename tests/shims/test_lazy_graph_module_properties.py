@@ -1,4 +1,4 @@
-"""Any graph, any partition, any options: a split with compat and one without differ in nothing but laziness."""
+"""For any graph, partition and options, a split with compat differs from one without only in laziness."""
 
 import contextlib
 import functools
@@ -22,7 +22,7 @@ MODE = "backport" if Version(torch.__version__).release < (2, 11) else "auto"
 )
 @example([("several outputs", 0, 0), ("add", 0, 3)], (0, (1, 0)), 2, [0, 1, 0, 2], {}, True)
 @example([], 0, 1, [0], {}, True)
-def test_any_split_is_the_same_with_and_without(
+def test_any_split_differs_only_in_laziness(
     steps: list[Step], output: Any, inputs: int, partition: list[int], options: dict, enabled: bool
 ) -> None:
     gm = graph_of(steps, output, inputs)
@@ -35,10 +35,10 @@ def test_any_split_is_the_same_with_and_without(
 
 @settings(deadline=None, max_examples=30)
 @given(steps=steps, output=outputs, partition=partitions.map(sorted), options=options)
-def test_to_split_the_partitions_again_gives_the_same_with_and_without(
+def test_splitting_lazy_partitions_again_gives_same_graphs(
     steps: list[Step], output: Any, partition: list[int], options: dict
 ) -> None:
-    """The partitions of a lazy split, their code not generated yet, are graphs like any other."""
+    """The partitions of a lazy split are usable graphs before their code is generated."""
     gm = graph_of(steps, output, 2)
     twice = []
     for asking in (contextlib.nullcontext, functools.partial(compat.lazy_graph_module, mode=MODE)):

@@ -1,8 +1,8 @@
-"""With compat, `split_module` gives what it gives on a torch that is lazy natively. Shown by comparison:
+"""A split with compat equals a split on a torch that is lazy natively.
 
-on 2.11 and 2.12 with what record_split.py recorded from 2.12.1; on later torches, whose `split_module` has changed,
-with torch's own switch there; on earlier ones with a plain split there, and the recorded laziness.
-"""
+On 2.11 and 2.12 it is compared with the recording that record_split.py made on 2.12.1. Later torches have another
+`split_module`, so it is compared with torch's own switch there. On earlier torches it is compared with a plain split
+there, and with the recorded laziness."""
 
 import contextlib
 import functools
@@ -35,9 +35,9 @@ TORCH = Version(torch.__version__).release
 MODE = "backport" if TORCH < (2, 11) else "auto"
 SHIMMED = Way(functools.partial(compat.lazy_graph_module, mode=MODE), compat.force_recompile)
 
-# What a plain split cannot do on a torch either, whatever 2.12.1 can: compared with how that plain split fails.
+# Aspects that fail on this torch with a plain split too. They are compared with the failure of the plain split.
 NOT_HERE = {
-    # "Global autocast state changed while dynamo tracing": Dynamo's guards, repaired in 2.12.
+    # "Global autocast state changed while dynamo tracing": a defect of Dynamo's guards, fixed in 2.12.
     ("autocast and grad regions", "dynamo, forced"): TORCH < (2, 12),
 }
 CASES_HERE = [
@@ -45,12 +45,12 @@ CASES_HERE = [
     for case in CASES
     if set(CASES[case].options) <= set(inspect.signature(split_module).parameters)  # 2.9 has no partition_affix
 ]
-# What Dynamo says of Python 3.13.0, and of no other.
+# Dynamo gives this warning on Python 3.13.0 only.
 pytestmark = pytest.mark.filterwarnings("ignore:Guards may run slower:RuntimeWarning")
 
 
 def near(seen: dict) -> dict:
-    """For one side of a comparison: the numbers that a run gives may differ in their last bits between torches."""
+    """Allow results to differ in their last bits, as they do between torches."""
     return seen | {"results": [pytest.approx(leaf, rel=1e-4, abs=1e-5) for leaf in seen.get("results", ())]}
 
 
@@ -69,19 +69,19 @@ def expected(case: str, aspect: str) -> dict:
 
 @pytest.mark.parametrize("aspect", ASPECTS)
 @pytest.mark.parametrize("case", CASES_HERE)
-def test_a_lazy_split_is_what_native_torch_gives(case: str, aspect: str) -> None:
+def test_lazy_split_equals_split_of_native_torch(case: str, aspect: str) -> None:
     assert exact(describe(case, aspect, SHIMMED)) == near(expected(case, aspect))
 
 
-@pytest.mark.skipif(TORCH[:2] not in ((2, 11), (2, 12)), reason="compared with what this torch itself gives")
+@pytest.mark.skipif(TORCH[:2] not in ((2, 11), (2, 12)), reason="this torch is not compared with the recording")
 @pytest.mark.parametrize("case", CASES)
-def test_the_recorded_split_had_the_same_input(case: str) -> None:
+def test_recorded_split_has_same_input(case: str) -> None:
     assert graph_lines(CASES[case].input[0].graph) == recording()[0][case]
 
 
 @pytest.mark.skipif(Version(RECORDED_ON).release != TORCH, reason=f"the recording is from {RECORDED_ON}")
 @pytest.mark.parametrize("case", CASES)
-def test_recording_again_would_give_the_same(case: str) -> None:
+def test_new_recording_equals_stored_one(case: str) -> None:
     assert list(recording()[1]) == list(CASES)
     assert list(recording()[1][case]) == list(ASPECTS)
     for aspect in ASPECTS:
@@ -96,7 +96,7 @@ def bits(values: object) -> list:
 
 
 @pytest.mark.parametrize("case", CASES_HERE)
-def test_results_are_bitwise_those_of_the_unsplit_graph_and_of_a_plain_split(case: str) -> None:
+def test_results_are_bitwise_equal_to_unsplit_graph_and_plain_split(case: str) -> None:
     gm, inputs = CASES[case].input
     lazy = Split(CASES[case], SHIMMED).gm
     with torch.no_grad():
@@ -106,7 +106,7 @@ def test_results_are_bitwise_those_of_the_unsplit_graph_and_of_a_plain_split(cas
 
 @pytest.fixture
 def generations(monkeypatch: pytest.MonkeyPatch) -> list:
-    """Grows by one with each graph that code is generated from."""
+    """Return a list that grows by one with each code generation."""
     seen: list = []
     generate = torch.fx.Graph.python_code
     monkeypatch.setattr(
@@ -116,8 +116,8 @@ def generations(monkeypatch: pytest.MonkeyPatch) -> list:
 
 
 @pytest.mark.parametrize("case", CASES_HERE)
-def test_a_split_generates_no_code_and_force_recompile_generates_it_once(case: str, generations: list) -> None:
-    CASES[case].input  # noqa: B018  # built here, so that only the split is counted
+def test_split_generates_no_code_and_force_recompile_generates_it_once(case: str, generations: list) -> None:
+    CASES[case].input  # noqa: B018  # builds the graph before the count starts
     generations.clear()
     gm = Split(CASES[case], SHIMMED).gm
     graphs = [module.graph for module in gm.modules() if isinstance(module, torch.fx.GraphModule)]
@@ -129,7 +129,7 @@ def test_a_split_generates_no_code_and_force_recompile_generates_it_once(case: s
     assert len(generations) == len(graphs)
 
 
-# How a split is used before the forcing, and which of its three modules that leaves deferred.
+# How a split is used before force_recompile, and which of its three modules then are still deferred.
 USES = {
     "not at all": (lambda gm, inputs: None, ["", "submod_0", "submod_1"]),
     "called": (lambda gm, inputs: gm(*inputs), []),
@@ -154,8 +154,8 @@ def deferred(gm: torch.nn.Module) -> list[str]:
 
 @pytest.mark.parametrize("tree", TREES)
 @pytest.mark.parametrize("use", USES)
-def test_force_recompile_leaves_nothing_deferred(use: str, tree: str, generations: list) -> None:
-    """From 2.10 on, generating the code of a GraphModule defers that of its lazy children, even where it was run."""
+def test_force_recompile_leaves_no_module_deferred(use: str, tree: str, generations: list) -> None:
+    """From 2.10 on, generating the code of a GraphModule defers its lazy children again, even if they have run."""
     split = Split(CASES["block"], SHIMMED)
     USES[use][0](split.gm, split.inputs)
     assert deferred(split.gm) == USES[use][1]
@@ -166,11 +166,11 @@ def test_force_recompile_leaves_nothing_deferred(use: str, tree: str, generation
     assert compat.force_recompile(held) == 0
 
 
-def test_force_recompile_finds_nothing_in_a_plain_split() -> None:
+def test_force_recompile_does_nothing_for_plain_split() -> None:
     assert compat.force_recompile(Split(CASES["block"], PLAIN).gm) == 0
 
 
-# ---- however the caller came by split_module -------------------------------------------------------------------------
+# ---- references to split_module --------------------------------------------------------------------------------------
 
 ROUTES = """
 import functools, json, sys
@@ -213,18 +213,18 @@ ROUTE_NAMES = [line.split('"')[1] for line in ROUTES.partition("routes = {")[2].
 
 @pytest.fixture(scope="module")
 def deferred_by_route(python) -> dict:
-    """In a process of its own: only there has compat not been imported yet when split_module is."""
+    """Return deferred counts from a new process, in which split_module is imported before compat."""
     ran = python("-c", ROUTES, MODE)
     assert ran.returncode == 0, ran.stderr
     return json.loads(ran.stdout)
 
 
 @pytest.mark.parametrize("route", ROUTE_NAMES)
-def test_every_route_to_split_module_is_lazy_inside_and_plain_outside(route: str, deferred_by_route: dict) -> None:
+def test_every_reference_to_split_module_is_lazy_inside_and_plain_outside(route: str, deferred_by_route: dict) -> None:
     assert deferred_by_route[route] == [0, 3, 0]
 
 
-# ---- what goes wrong, goes wrong as it does without compat -----------------------------------------------------------
+# ---- errors are the same as without compat ---------------------------------------------------------------------------
 
 
 def _raise(node: torch.fx.Node) -> int:
@@ -249,11 +249,11 @@ BAD_CALLS = {
 
 
 @pytest.mark.parametrize("call", BAD_CALLS)
-def test_a_split_that_fails_fails_at_the_same_place_with_the_same_words(call: str) -> None:
+def test_failing_split_raises_same_error_at_same_place(call: str) -> None:
     gm = CASES["block"].input[0]
     failures = []
     for context in (contextlib.nullcontext(), SHIMMED.asking()):
-        with pytest.raises(Exception) as caught, context:  # noqa: PT011  # which, is what is compared
+        with pytest.raises(Exception) as caught, context:  # noqa: PT011  # the error is compared below
             BAD_CALLS[call](gm)
         frames = traceback.extract_tb(caught.value.__traceback__)
         place = frames[-1].filename, frames[-1].lineno, {frame.name for frame in frames if "torch" in frame.filename}
@@ -261,7 +261,7 @@ def test_a_split_that_fails_fails_at_the_same_place_with_the_same_words(call: st
     assert failures[0] == failures[1]
 
 
-def test_split_module_looks_the_same_inside() -> None:
+def test_split_module_metadata_is_unchanged_inside_context() -> None:
     def looks() -> tuple:
         f = split_module
         return (

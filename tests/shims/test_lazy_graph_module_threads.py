@@ -1,4 +1,6 @@
-"""TODO"""
+"""The `lazy_graph_module` context in threads, generators and tasks, and in any order of them.
+
+Every test also checks that torch is left unchanged: see `torch_is_left_as_it_was` in conftest.py."""
 
 from __future__ import annotations
 
@@ -37,19 +39,19 @@ scope = functools.partial(compat.lazy_graph_module, mode=ASK)
 # --- Threads -------------------------------------------------------------------------------------------------------
 
 
-def test_another_thread_outside_any_scope_gets_what_torch_alone_gives(other_thread):
+def test_other_thread_without_context_gets_plain_modules(other_thread):
     with scope():
         assert other_thread.submit(lambda: (made(), split_kinds())).result() == ("plain", "plain")
 
 
-def test_a_thread_that_runs_in_a_copy_of_the_context_belongs_to_the_scope(other_thread):
+def test_thread_in_copied_context_belongs_to_the_scope(other_thread):
     with scope():
         copy = contextvars.copy_context()
         assert other_thread.submit(copy.run, made).result() == "lazy"
-    assert other_thread.submit(copy.run, made).result() == "plain", "the scope has ended, there too"
+    assert other_thread.submit(copy.run, made).result() == "plain", "the scope has ended in the copy too"
 
 
-def test_overlapping_threads_do_not_end_or_prolong_each_others_scopes(other_thread):
+def test_overlapping_threads_do_not_affect_each_other(other_thread):
     here, there = scope(), scope(False)
     here.__enter__()
     other_thread.submit(there.__enter__).result()
@@ -62,7 +64,7 @@ def test_overlapping_threads_do_not_end_or_prolong_each_others_scopes(other_thre
     assert lazy._use_lazy_graph_module_flag is False
 
 
-def test_many_threads_at_once():
+def test_concurrent_contexts_give_each_thread_its_own_kind():
     def work(seed: int) -> None:
         chance = random.Random(seed)
         for _ in range(150):
@@ -89,7 +91,7 @@ def generator(enabled: bool = True) -> Iterator[str]:
             yield made()
 
 
-def test_generators_closed_out_of_order():
+def test_generators_closed_out_of_order_restore_plain_modules():
     one, other = generator(True), generator(False)
     assert (next(one), next(other)) == ("lazy", "plain")
     one.close()
@@ -102,14 +104,14 @@ def test_generators_closed_out_of_order():
     assert made() == "plain"
 
 
-def test_a_generator_closed_in_another_thread_ends_its_scope_in_this_one(other_thread):
+def test_generator_closed_in_another_thread_ends_its_scope_here(other_thread):
     left = generator()
     assert (next(left), made()) == ("lazy", "lazy")
     other_thread.submit(left.close).result()
     assert (made(), other_thread.submit(made).result()) == ("plain", "plain")
 
 
-def test_scopes_that_others_have_left_do_not_pile_up(other_thread):
+def test_contexts_exited_in_other_threads_do_not_accumulate(other_thread):
     with scope():
         for _ in range(9):
             inner = scope()
@@ -119,7 +121,7 @@ def test_scopes_that_others_have_left_do_not_pile_up(other_thread):
         assert len(_scopes.open.get()) <= 2
 
 
-def test_a_generator_resumed_in_another_thread_gets_what_torch_alone_gives_there(other_thread):
+def test_generator_resumed_in_another_thread_gets_plain_modules(other_thread):
     moved = generator()
     assert next(moved) == "lazy"
     assert other_thread.submit(next, moved).result() == "plain"
@@ -127,7 +129,7 @@ def test_a_generator_resumed_in_another_thread_gets_what_torch_alone_gives_there
     moved.close()
 
 
-def test_a_generator_that_nobody_closes_ends_its_scope_when_it_is_collected():
+def test_garbage_collected_generator_ends_its_scope():
     dropped = generator()
     assert next(dropped) == "lazy"
     del dropped
@@ -138,7 +140,7 @@ def test_a_generator_that_nobody_closes_ends_its_scope_when_it_is_collected():
 # --- Tasks ---------------------------------------------------------------------------------------------------------
 
 
-def test_interleaved_tasks_each_have_their_own_scopes():
+def test_interleaved_tasks_have_separate_contexts():
     async def task(enabled: bool | None) -> None:
         expected = "lazy" if enabled else "plain"
         for _ in range(5):
@@ -157,7 +159,7 @@ def test_interleaved_tasks_each_have_their_own_scopes():
     asyncio.run(main())
 
 
-def test_a_task_started_in_a_scope_belongs_to_it_until_it_ends():
+def test_task_started_in_context_belongs_to_it_until_its_end():
     async def child(ended: asyncio.Event) -> list[str]:
         during = made()
         await ended.wait()
@@ -174,7 +176,7 @@ def test_a_task_started_in_a_scope_belongs_to_it_until_it_ends():
     assert asyncio.run(main()) == ["lazy", "plain"]
 
 
-def test_a_cancelled_task_ends_its_scope():
+def test_cancelled_task_ends_its_context():
     async def child() -> None:
         with scope():
             await asyncio.sleep(60)
@@ -190,7 +192,7 @@ def test_a_cancelled_task_ends_its_scope():
     assert asyncio.run(main()) == "plain"
 
 
-def test_an_async_generator_closed_by_another_task():
+def test_async_generator_closed_by_another_task_ends_its_context():
     async def numbers():
         with scope():
             yield made()
@@ -227,8 +229,8 @@ def scope_around_the_end_of_a_compile() -> list[object]:
     return [*seen, lazy._use_lazy_graph_module_flag, made()]
 
 
-# In a process of its own: on torch 2.11.0, make_fx crashes after a torch.compile in another thread, with or without us.
-def test_a_torch_compile_that_ends_in_another_thread_in_the_middle_of_a_scope(fresh):
+# Runs in a new process: on torch 2.11.0 make_fx crashes after a torch.compile in another thread, also without compat.
+def test_torch_compile_ending_in_another_thread_does_not_end_context(fresh):
     assert fresh(scope_around_the_end_of_a_compile) == ["lazy", "lazy", True, "lazy", "lazy", False, "plain"]
 
 
@@ -236,9 +238,10 @@ def test_a_torch_compile_that_ends_in_another_thread_in_the_middle_of_a_scope(fr
 
 
 class AnyOrder(RuleBasedStateMachine):
-    """Scopes entered and left, and the shim installed and uninstalled, in any order from several contexts.
+    """Enters, exits, installs and uninstalls in any order from several context copies, and compares with a model.
 
-    The model: a list of open scopes for each context, innermost last; then the count of installs; then torch's flag.
+    The model is a list of open scopes per context copy, innermost last. Without one the count of installs decides, and
+    without installs torch's flag.
     """
 
     CONTEXTS = 3
@@ -300,7 +303,7 @@ class AnyOrder(RuleBasedStateMachine):
             assert context.run(made) == ("lazy" if expected else "plain")
 
     @invariant()
-    def status_tells_whether_it_is_in_force(self):
+    def status_reports_whether_shim_is_active(self):
         assert status_of().active == bool(self.installed or any(self.open))
 
     def teardown(self):
@@ -318,9 +321,9 @@ AnyOrder.TestCase.settings = settings(max_examples=60, stateful_step_count=25, d
 TestAnyOrder = AnyOrder.TestCase
 
 
-def test_entered_twice_and_left_other_thread_the_inner_one_ends() -> None:
+def test_exit_elsewhere_ends_innermost_of_two_entries() -> None:
     home = contextvars.Context()
-    for _ in range(30):  # which one it was hung on where in memory they lay
+    for _ in range(30):  # the defect depended on addresses in memory, so one try does not show it
         twice, between = scope(False), scope(True)
         for entered in (twice, between, twice):
             home.run(entered.__enter__)

@@ -1,4 +1,4 @@
-"""`operator_str`: the text for the log line is made when somebody reads it."""
+"""`operator_str` makes the text of a log line only when it is read."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from helpers.this_torch import RELEASE
 import compat
 
 
-def test_the_text_is_torchs_own_once_it_is_read() -> None:
+def test_deferred_text_equals_text_of_torch() -> None:
     from torch._inductor.exc import LoweringException, OperatorIssue
 
     own = OperatorIssue.operator_str(len, [[1]], {"key": 2})

@@ -1,4 +1,4 @@
-"""pattern_matcher_dtypes: whom it answers what, and that it is taken out without a trace."""
+"""`pattern_matcher_dtypes`: which operators are checked for unsupported dtypes, and that uninstall restores torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Torchinductor does not support c
 
 
 @pytest.fixture
-def put_in() -> Iterator[None]:
+def installed() -> Iterator[None]:
     install("pattern_matcher_dtypes")
     yield
     uninstall("pattern_matcher_dtypes")
@@ -32,7 +32,7 @@ def node(target: object, dtype: torch.dtype) -> torch.fx.Node:
 
 
 def unsupported(target: object, dtype: torch.dtype = torch.complex64, **arguments: bool) -> bool:
-    # The name that the lowering imported: every alias has to say the same.
+    # Other modules import the function by name: every alias must give the same answer.
     from torch._inductor import graph, lowering, pattern_matcher
 
     functions = [module.fallback_node_due_to_unsupported_type for module in (graph, lowering, pattern_matcher)]
@@ -40,11 +40,11 @@ def unsupported(target: object, dtype: torch.dtype = torch.complex64, **argument
     return said
 
 
-CUSTOM = torch.ops.inductor._reinterpret_tensor.default  # one that torch has, and that is not builtin
+CUSTOM = torch.ops.inductor._reinterpret_tensor.default  # an operator that torch has and that is not builtin
 
 
 @pytest.mark.parametrize("arguments", [{}, {"allow_cpu_inputs": False}], ids=["lowering", "pattern matcher"])
-def test_builtin_ops_are_judged_as_before_and_others_never(put_in: None, arguments: dict[str, bool]) -> None:
+def test_builtin_ops_are_checked_and_custom_ops_are_not(installed: None, arguments: dict[str, bool]) -> None:
     assert unsupported(torch.ops.aten.sin.default, **arguments)
     assert unsupported(torch.ops.prims.sin.default, **arguments)
     assert not unsupported(torch.ops.aten.sin.default, torch.float32, **arguments)
@@ -52,7 +52,7 @@ def test_builtin_ops_are_judged_as_before_and_others_never(put_in: None, argumen
     assert not unsupported(operator.neg, **arguments)
 
 
-def test_without_it_all_are_judged_alike() -> None:
+def test_uninstall_restores_check_of_all_ops() -> None:
     install("pattern_matcher_dtypes")
     uninstall("pattern_matcher_dtypes")
     assert unsupported(torch.ops.aten.sin.default)

@@ -1,4 +1,4 @@
-"""TODO"""
+"""`realize_on_reuse`: its modes, its context in threads, and its status."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from compat.shims import realize_on_reuse as shim
 BOX = ir.StorageBox
 
 
-def test_another_thread_compiles_as_it_did_and_has_no_part_in_the_key() -> None:
+def test_context_affects_neither_code_nor_key_of_another_thread() -> None:
     seen: list[Any] = []
 
     def other() -> None:
@@ -33,7 +33,7 @@ def test_another_thread_compiles_as_it_did_and_has_no_part_in_the_key() -> None:
     assert seen == [([1, 2, 3, 4, 5], "", "")]
 
 
-def test_contexts_and_an_install_in_any_order_end_in_torchs_own() -> None:
+def test_overlapping_contexts_and_install_restore_original_code() -> None:
     code, plain = BOX.should_realize_on_reuse.__code__, [1, 2, 3, 4, 5]
     compat.install("realize_on_reuse", mode="backport")
     with ours(numerics="traffic"):
@@ -46,12 +46,12 @@ def test_contexts_and_an_install_in_any_order_end_in_torchs_own() -> None:
 
 
 @pytest.mark.parametrize("word", ["", "fast", "Exact"])
-def test_unknown_numerics_are_refused_with_the_words_there_are(word: str) -> None:
+def test_unknown_numerics_raise_value_error_with_allowed_words(word: str) -> None:
     with pytest.raises(ValueError, match="exact, traffic"):
         compat.realize_on_reuse(numerics=word)
 
 
-def test_auto_is_the_backport_on_2_11_alone_and_says_that_upstream_backed_it_out() -> None:
+def test_auto_is_backport_on_2_11_only() -> None:
     row = {row.name: row for row in compat.status()}["realize_on_reuse"]
     assert row.mode == ("backport" if RELEASE == (2, 11) else "noop")
     assert "backed out" in row.upstream
@@ -59,7 +59,7 @@ def test_auto_is_the_backport_on_2_11_alone_and_says_that_upstream_backed_it_out
     assert shape_of(4, F32, None, compat.realize_on_reuse()) == expected
 
 
-def test_a_torch_that_has_the_rule_is_native_and_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_torch_with_the_rule_is_native_and_unpatched(monkeypatch: pytest.MonkeyPatch) -> None:
     def with_the_rule(self: Any, users: int) -> bool:
         return users > 1 and len(self.get_reads()) > 1
 
@@ -81,7 +81,7 @@ SLOWLY = [pytest.param(word, marks=pytest.mark.slow) for word in ("", "async+sub
 
 
 @pytest.mark.parametrize("word", ["SUBPROCESS", *SLOWLY])
-def test_status_says_when_inductor_compiles_where_it_is_not_in_force(python: Callable[..., Any], word: str) -> None:
+def test_status_warns_if_inductor_compiles_in_a_subprocess(python: Callable[..., Any], word: str) -> None:
     code = f"""
 import compat
 compat.install("realize_on_reuse", mode="backport")

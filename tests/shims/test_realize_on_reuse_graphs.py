@@ -1,4 +1,4 @@
-"""`realize_on_reuse`: on large graphs, and by every way on which Inductor gets its graphs."""
+"""`realize_on_reuse` on large graphs, and on every path by which Inductor gets its graphs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def long_chain(*xs: torch.Tensor) -> torch.Tensor:
 
 
 def sums_of_all(*xs: torch.Tensor) -> list[torch.Tensor]:
-    """Every partial sum is read by two reductions."""
+    """Return two reductions of every partial sum."""
     total, found = xs[0], []
     for x in xs[1:]:
         total = total + x
@@ -55,9 +55,9 @@ def wide(*xs: torch.Tensor) -> list[torch.Tensor]:
     [(long_chain, 100, 1), (sums_of_all, 100, config.max_fusion_size), (many_users, 30, 1), (wide, 200, 1)],
     ids=["chain", "sums", "users", "wide"],
 )
-def test_kernels_of_large_graphs_have_hardly_more_arguments(graph: Callable[..., Any], number: int, more: int) -> None:
-    # What is stored is an argument more. As many as are fused at most, however long the chain is: where each is stored
-    # by a kernel that goes on to compute the next.
+def test_kernels_of_large_graphs_get_few_more_arguments(graph: Callable[..., Any], number: int, more: int) -> None:
+    # Each stored value is one more argument. A kernel that stores a value and computes the next gets at most as many as
+    # are fused, however long the chain is.
     given = [torch.ones(8, 32) for _ in range(number)]
 
     def most(context: Any) -> int:
@@ -67,7 +67,7 @@ def test_kernels_of_large_graphs_have_hardly_more_arguments(graph: Callable[...,
     assert most(ours()) <= most(nullcontext()) + more
 
 
-# --- Ways to Inductor ----------------------------------------------------------------------------------------------
+# --- Paths to Inductor ---------------------------------------------------------------------------------------------
 
 
 def by_torch_compile(xs: list[torch.Tensor]) -> None:
@@ -99,7 +99,7 @@ def by_aot_inductor(xs: list[torch.Tensor]) -> None:
 
 
 def in_a_fork(xs: list[torch.Tensor]) -> None:
-    """The number of nodes comes back by the exit status."""
+    """Compile in a forked child, which returns the number of nodes as its exit status."""
     from torch._inductor import metrics
 
     child = os.fork()
@@ -110,7 +110,7 @@ def in_a_fork(xs: list[torch.Tensor]) -> None:
 
 
 def nodes(way: Callable[[list[torch.Tensor]], None], shim: bool, folder: str) -> int:
-    """In a process of its own: how many buffers there are when Inductor has decided what to store."""
+    """Return, from a new process, the number of buffers after Inductor has decided which values to store."""
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
     from torch._inductor import metrics
 
@@ -125,6 +125,6 @@ def nodes(way: Callable[[list[torch.Tensor]], None], shim: bool, folder: str) ->
 @needs_compiler
 @pytest.mark.slow
 @pytest.mark.parametrize("way", [by_torch_compile, by_standalone_compile, by_aot_inductor, in_a_fork])
-def test_it_is_in_force_on_every_way_to_inductor(way: Callable[..., Any], warm: Warm, tmp_path: Path) -> None:
+def test_shim_is_active_on_every_path_to_inductor(way: Callable[..., Any], warm: Warm, tmp_path: Path) -> None:
     stock, stored = (warm(nodes, way, shim, str(tmp_path / str(shim))) for shim in (False, True))
     assert stored > stock > 0

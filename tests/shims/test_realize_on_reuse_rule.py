@@ -1,4 +1,4 @@
-"""`realize_on_reuse`: which values are stored. Asked of real lowerings, without compiling them."""
+"""`realize_on_reuse`: which values are stored, checked on real lowerings without compiling them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ BOX = ir.StorageBox
 
 
 @given(st.integers(0, 2**40), st.integers(0, 2**40), st.integers(2, 10**6))
-def test_the_rule_is_the_formula_of_the_thread(reads: int, output: int, users: int) -> None:
+def test_bytes_spared_matches_upstream_formula(reads: int, output: int, users: int) -> None:
     # vllm#42686: materialize when `reads * (users - 1) >= output * (1 + users)`
     assert (bytes_spared(reads, output, users) >= 0) == (reads * (users - 1) >= output * (1 + users))
 
@@ -41,14 +41,14 @@ class Decision(NamedTuple):
     data: Any
     users: int
     stored: bool
-    expected: bool | None  # by the plain formula; None where torch's own rules alone decide
+    expected: bool | None  # by the plain formula; None if only torch's own rules decide
     spared: int
-    rounds: bool  # whether storing it, or not, can change results
+    rounds: bool  # whether storing the value can change results
 
 
 @contextmanager
 def decisions(numerics: str = "traffic") -> Iterator[list[Decision]]:
-    """Watches every decision that is made meanwhile, and works out the formula beside it, the long way."""
+    """Record every decision inside the context, with the formula computed independently of the shim."""
     found: list[Decision] = []
     own = BOX.should_realize_on_reuse
 
@@ -66,7 +66,7 @@ def decisions(numerics: str = "traffic") -> Iterator[list[Decision]]:
         found.append(Decision(data, users, stored, expected, spared, expected is not None and rounds(data)))
         return stored
 
-    # On top of what is patched in: it is what torch calls.
+    # Above the patch: torch calls this function.
     with ours(numerics=numerics), pytest.MonkeyPatch.context() as patch:
         patch.setattr(BOX, "should_realize_on_reuse", watched)
         yield found
@@ -77,13 +77,13 @@ def rounds(data: Any) -> bool:
     return narrow or (data.get_dtype().is_floating_point and data.get_dtype().itemsize < 4)
 
 
-# Torch's own method, as it is when nobody has patched it.
+# The unpatched method of torch.
 STOCK = FunctionType(BOX.should_realize_on_reuse.__code__, BOX.should_realize_on_reuse.__globals__)
 STOCK.__kwdefaults__ = BOX.should_realize_on_reuse.__kwdefaults__
 
 
 def heavy_or_large(box: Any, users: int, later: dict[str, Any]) -> bool:
-    """What torch's own method says but for its count of reads."""
+    """Return the answer of torch's own method without its read count."""
     with config.patch(realize_reads_threshold=10**9):
         return bool(STOCK(box, users, **later))
 
@@ -133,7 +133,7 @@ def run(steps: list[tuple[Any, ...]], values: list[torch.Tensor]) -> list[torch.
 
 @settings(max_examples=150)
 @given(programs(), st.sampled_from(["traffic", "exact"]))
-def test_decisions_on_random_ir_are_the_plain_formulas(program: Any, numerics: str) -> None:
+def test_decisions_on_random_ir_match_plain_formula(program: Any, numerics: str) -> None:
     inputs, steps = program
     values = [torch.ones(shape, dtype=dtype) for shape, dtype in inputs]
     with decisions(numerics) as found:
@@ -159,7 +159,7 @@ BODIES: dict[str, tuple[Callable[..., Any], list[torch.Tensor]]] = {
 
 
 @pytest.mark.parametrize("name", BODIES)
-def test_the_quick_count_is_the_long_one(name: str) -> None:
+def test_quick_count_equals_long_count(name: str) -> None:
     function, values = BODIES[name]
     quick: list[Any] = []
     own = BOX.should_realize_on_reuse
@@ -181,30 +181,30 @@ def test_the_quick_count_is_the_long_one(name: str) -> None:
         patch.setattr(BOX, "should_realize_on_reuse", watched)
         lowering.lower(reused, values)
     assert quick
-    # What only `get_reads` knows is left to it.
+    # For some bodies only `get_reads` knows the reads.
     assert (quick[-1] is None) == (name in {"gathered", "from no memory"})
 
 
 @pytest.mark.parametrize(
     "read", [("bucketize", None, ("bounds", 4, 0, 1), None, torch.int64, False), ("load_seed", "seeds", 0)]
 )
-def test_what_is_searched_or_drawn_by_lot_is_left_to_the_long_count(read: tuple[Any, ...]) -> None:
-    # Called by hand: the C++ backend has no pointwise body with one of them.
+def test_bucketize_and_load_seed_are_left_to_long_count(read: tuple[Any, ...]) -> None:
+    # Called directly: the C++ backend has no pointwise body with one of these operations.
     loads = shim._loads_class()()
     getattr(loads, read[0])(*read[1:])
     assert loads.others
 
 
-# --- What is stored ---------------------------------------------------------------------------------------------------
+# --- Stored values ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("depth", [8, 24])
-def test_the_loads_of_a_float32_chain_do_not_grow(depth: int) -> None:
+def test_loads_of_float32_chain_do_not_grow_with_depth(depth: int) -> None:
     assert max(shape_of(depth, F32, None)) == 5
     assert shape_of(depth, F32, None, ours()) == [1, 2] * depth
 
 
-def test_exact_leaves_what_would_be_rounded_to_torch_and_traffic_does_not() -> None:
+def test_exact_leaves_rounded_values_to_torch_and_traffic_stores_them() -> None:
     assert shape_of(8, BF16, None, ours()) == shape_of(8, BF16, None)
     assert shape_of(8, BF16, None, ours(numerics="traffic")) == [1, 2] * 8
     assert shape_of(8, torch.float16, None, ours()) == shape_of(8, torch.float16, None)
@@ -213,15 +213,14 @@ def test_exact_leaves_what_would_be_rounded_to_torch_and_traffic_does_not() -> N
 @pytest.mark.parametrize(
     ("rows", "numerics", "stored"), [(2**13, "exact", True), (2**13 + 1, "exact", False), (2**13 + 1, "traffic", True)]
 )
-def test_what_malloc_takes_fresh_from_the_kernel_is_left_to_torch(rows: int, numerics: str, stored: bool) -> None:
-    """All that is over 32 MB."""
-
+def test_exact_leaves_values_over_32_mb_to_torch(rows: int, numerics: str, stored: bool) -> None:
+    # glibc takes blocks over 32 MB fresh from the kernel on every allocation, so storing them does not pay.
     def chain_of_sums(a: torch.Tensor, b: torch.Tensor, c: torch.Tensor) -> list[torch.Tensor]:
         both = a + b
         three = both + c
         return [reduce for x in (both, three) for reduce in (x.sum(0), x.amax(0), x.sum(1), x.amax(1), x.prod(1))]
 
-    given = [torch.empty(rows, 1024) for _ in range(3)]  # never touched: it takes no memory
+    given = [torch.empty(rows, 1024) for _ in range(3)]  # never written, so they take no memory
     with decisions(numerics) as found:
         lowering.lower(chain_of_sums, given)
     assert any(decision.stored for decision in found if isinstance(decision.data, ir.Pointwise)) == stored
@@ -230,9 +229,7 @@ def test_what_malloc_takes_fresh_from_the_kernel_is_left_to_torch(rows: int, num
 @pytest.mark.parametrize(
     ("numerics", "emulates", "stored"), [("exact", False, False), ("exact", True, True), ("traffic", False, True)]
 )
-def test_a_value_that_becomes_narrow_is_stored_where_that_rounds_nothing_more(
-    numerics: str, emulates: bool, stored: bool
-) -> None:
+def test_narrowed_value_is_stored_if_results_stay_equal(numerics: str, emulates: bool, stored: bool) -> None:
     def narrowed(a: Any, b: Any, c: Any) -> Any:
         y = (a + b + c).to(BF16)
         return y * 2, y * 3
@@ -243,21 +240,21 @@ def test_a_value_that_becomes_narrow_is_stored_where_that_rounds_nothing_more(
     assert decided == {stored}
 
 
-def test_a_byte_too_many_is_too_many() -> None:
+def test_value_that_costs_one_byte_more_is_not_stored() -> None:
     given = [torch.ones(size, dtype=torch.uint8) for size in (2, 2, 1)]
     with decisions() as found:
         lowering.lower(lambda a, b, c: (lambda y: (y * 2, y * 3))(a + b + c), given)
-    # Stored: 5 bytes read, 2 written, 2 read by each of both. Inlined: 5 read by each.
+    # Stored: 5 bytes read, 2 written, and 2 read by each of the two users. Inlined: 5 read by each user.
     assert (2, -1, False) in [(one.users, one.spared, one.stored) for one in found]
 
 
-def test_exact_leaves_a_sum_its_lanes() -> None:
-    # float32 that is computed from 16-bit values: on the CPU a sum over it, stored, is taken in half as many lanes.
+def test_exact_keeps_vector_lanes_of_sums() -> None:
+    # float32 computed from 16-bit values: on the CPU, a sum over the stored value uses half as many vector lanes.
     assert shape_of(8, BF16, F32, ours()) == shape_of(8, BF16, F32)
     assert shape_of(8, BF16, F32, ours(numerics="traffic")) != shape_of(8, BF16, F32)
 
 
-def test_a_gather_reads_an_element_a_step_and_not_its_table() -> None:
+def test_gather_counts_one_element_per_step_and_not_its_table() -> None:
     def three_users(table: Any, index: Any, x: Any) -> Any:
         y = table[index] + x
         return y.sum(0), y.sum(1), y.amax(0)
@@ -274,13 +271,13 @@ def test_a_gather_reads_an_element_a_step_and_not_its_table() -> None:
 
 
 @pytest.mark.skipif(RELEASE < (2, 13), reason="the parameter came in 2.13")
-def test_a_loop_that_broadcasts_is_no_reuse_from_2_13_on() -> None:
+def test_broadcast_is_no_reuse_from_2_13_on() -> None:
     with ours(), decisions() as found:
         lowering.lower(lambda x, y, z: (x + y + z).expand(64, 8) * 2, [torch.ones(1, 8) for _ in range(3)])
     assert not any(one.stored for one in found)
 
 
-# --- Sizes that are not known -----------------------------------------------------------------------------------------
+# --- Dynamic sizes ----------------------------------------------------------------------------------------------------
 
 
 def traced(function: Callable[..., Any], values: list[Any]) -> Any:
@@ -288,7 +285,7 @@ def traced(function: Callable[..., Any], values: list[Any]) -> Any:
     return graph, [node.meta["val"] for node in graph.graph.nodes if node.op == "placeholder"]
 
 
-def test_dynamic_sizes_are_hinted_without_a_guard_and_decide_alike() -> None:
+def test_dynamic_sizes_add_no_guard_and_give_same_decision() -> None:
     def four(a: Any, b: Any, c: Any, d: Any) -> Any:
         y = a + b + c + d
         return y.sum(0), y.amax(0), y * 2
@@ -306,8 +303,8 @@ def test_dynamic_sizes_are_hinted_without_a_guard_and_decide_alike() -> None:
     assert patched[1] == plain[1] + 1
 
 
-def test_a_size_that_has_a_hint_counts_as_the_number() -> None:
-    """Of elements of different widths, for what torch gives a hint of is bytes."""
+def test_size_with_hint_counts_as_its_number() -> None:
+    """The elements have different widths, because torch gives hints in bytes."""
 
     def mixed(a: Any, b: Any) -> Any:
         y = a + b.relu()
@@ -332,7 +329,7 @@ def test_a_size_that_has_a_hint_counts_as_the_number() -> None:
 
 @pytest.mark.parametrize(("threshold", "stored"), [(4, False), (2, True)])
 @pytest.mark.parametrize("part", [lambda x, n: x[:n], lambda x, n: x[:1].expand(n, 4)], ids=["rows", "one row for all"])
-def test_where_a_size_has_no_hint_torchs_own_count_decides(
+def test_size_without_hint_falls_back_to_read_count_of_torch(
     part: Callable[..., Any], threshold: int, stored: bool
 ) -> None:
     def unbacked(x: Any, a: Any, b: Any, c: Any) -> Any:

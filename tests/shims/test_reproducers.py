@@ -1,7 +1,6 @@
-"""Every fix on this torch, in processes and cache directories of their own: what goes wrong without it, and with it.
+"""Runs the reproducer of every fix on this torch, without its shim and with it.
 
-What came out is on record in docs/reproducers.md, a table that `COMPAT_TEST_RECORD=1` has these tests write.
-"""
+docs/reproducers.md records the outcomes. `COMPAT_TEST_RECORD=1` makes these tests write that table."""
 
 from __future__ import annotations
 
@@ -26,8 +25,8 @@ time.
 |---|---|---|---|
 """
 TORCH = torch.__version__.partition("+")[0]
-# The release in which torch got right itself, by upstream's own history, not as compat says; and where the
-# defect is younger than the oldest torch that is tested, the first one that has it.
+# FIXED: the release that contains the fix, by upstream's history and not by compat's answer.
+# FIRST: the first release with the defect, if older torches do not have it.
 FIXED = {
     "cpp_indirect_assert": (2, 12),
     "fx_cache_pickle": (2, 11),
@@ -46,10 +45,10 @@ FIRST = {"aot_runtime_env": (2, 10)}
 
 @needs_compiler
 @pytest.mark.parametrize("name", NAMES)
-def test_wrong_without_it_where_torch_is_wrong_and_right_with_it_everywhere(name: str, warm: Warm) -> None:
+def test_reproducer_fails_only_on_affected_torch_without_shim(name: str, warm: Warm) -> None:
     without, fixed = (outcome(name, shim, warm) for shim in (False, True))
     affected = FIXED.get(name, (99,)) > RELEASE
-    if FIRST.get(name, (0,)) > RELEASE:  # whatever it does, it does that with the shim, too
+    if FIRST.get(name, (0,)) > RELEASE:  # the defect is younger than this torch, so the shim changes nothing
         assert fixed == f"{without} (noop)"
     else:
         assert (without != "right") == affected, without

@@ -1,4 +1,4 @@
-"""`split_module` with `tuple_return`: torch 2.12's graphs, lazy or not, and a signature that comes and goes."""
+"""`split_module_tuple_return`: the graphs equal those of torch 2.12, and the signature changes only while installed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def installed():
 
 
 def traced(program: list[tuple[int, int]]) -> torch.fx.GraphModule:
-    """Each step takes an earlier value, by number, and says in which partition it is. All values are returned."""
+    """Return a graph. Each step names an earlier value by number, and its partition."""
     graph = torch.fx.Graph()
     values = [graph.placeholder("x")]
     for number, _ in program:
@@ -57,14 +57,14 @@ def partitions_of(split: torch.fx.GraphModule) -> list[torch.fx.GraphModule]:
 
 @settings(max_examples=60)
 @given(steps, outputs, partitions, options)
-def test_values_stay_and_every_partition_returns_a_tuple(
+def test_every_partition_returns_a_tuple_and_values_are_unchanged(
     steps: Any, output: Any, partition: list[int], options: Any
 ) -> None:
     gm = graph_of(steps, output, 2)
     compat.install(NAME)
     try:
         found = [outcome(gm, partition, {**options, **more}, nullcontext()) for more in ({}, {"tuple_return": True})]
-        if isinstance(found[0][0][0], dict):  # else the split failed
+        if isinstance(found[0][0][0], dict):  # otherwise the split failed
             split = split_module(gm, gm, partitioned(gm, partition), tuple_return=True, **options)
             results = [next(iter(reversed(part.graph.nodes))).args[0] for part in partitions_of(split)]
             assert all(isinstance(result, tuple) for result in results)
@@ -78,11 +78,11 @@ def test_values_stay_and_every_partition_returns_a_tuple(
 @pytest.mark.skipif(not NATIVE, reason="torch has nothing to compare with")
 @settings(max_examples=100)
 @given(steps, outputs, partitions, options)
-def test_the_graphs_are_those_that_torch_makes(steps: Any, output: Any, partition: list[int], options: Any) -> None:
+def test_graphs_equal_those_of_native_tuple_return(steps: Any, output: Any, partition: list[int], options: Any) -> None:
     gm = graph_of(steps, output, 2)
     try:
         ours = split_module(gm, gm, partitioned(gm, partition), **options)
-    except (KeyError, RuntimeError):  # the partitions run in a circle
+    except (KeyError, RuntimeError):  # the partitions form a cycle
         return
     _wrap(ours)
     theirs = split_module(gm, gm, partitioned(gm, partition), tuple_return=True, **options)
@@ -92,8 +92,8 @@ def test_the_graphs_are_those_that_torch_makes(steps: Any, output: Any, partitio
     assert ours.print_readable(print_output=False) == theirs.print_readable(print_output=False)
 
 
-def test_the_nodes_have_the_names_that_they_have_on_torch_2_12(installed: None) -> None:
-    # Partitions of one result, of two, and of one again: so the numbers of `getitem` run through.
+def test_node_names_equal_those_of_torch_2_12(installed: None) -> None:
+    # Partitions with one result, two results and one again: the numbers of `getitem` are consecutive.
     split = split_of([(0, 0), (1, 1), (1, 1), (2, 2), (3, 2)], tuple_return=True, keep_original_order=True)
     assert [node.name for node in split.graph.nodes] == [
         "x",
@@ -111,7 +111,7 @@ def test_the_nodes_have_the_names_that_they_have_on_torch_2_12(installed: None) 
 @pytest.mark.parametrize("tuples", [True, False])
 @pytest.mark.parametrize("lazy_first", [True, False])
 @pytest.mark.parametrize("inside", [True, False])
-def test_together_with_the_lazy_context_in_either_order(tuples: bool, lazy_first: bool, inside: bool) -> None:
+def test_tuple_return_works_with_lazy_context_in_either_order(tuples: bool, lazy_first: bool, inside: bool) -> None:
     def made() -> list[tuple[str, bool]]:
         split = split_of([(0, 0), (1, 1), (2, 1)], tuple_return=tuples)
         assert torch.equal(split(torch.ones(1))[0], torch.ones(1).sin())
@@ -136,7 +136,7 @@ def test_together_with_the_lazy_context_in_either_order(tuples: bool, lazy_first
     assert found == [("lazy" if inside else "plain", tuples)] * 3
 
 
-def test_the_lazy_context_can_be_had_and_left_while_it_is_in_and_after(installed: None) -> None:
+def test_lazy_context_works_during_and_after_tuple_return(installed: None) -> None:
     (lazy,) = named(["lazy_graph_module"])
     requirements = lazy.native if NATIVE else lazy.backport
     assert all(answer(requirement, Live()).holds for requirement in requirements)
@@ -149,8 +149,8 @@ def test_the_lazy_context_can_be_had_and_left_while_it_is_in_and_after(installed
     assert all(answer(requirement, Live()).holds for requirement in (*requirements, *SHIM.backport))
 
 
-@pytest.mark.skipif(NATIVE, reason="torch takes it")
-def test_the_signature_has_it_while_it_is_in_and_no_longer() -> None:
+@pytest.mark.skipif(NATIVE, reason="torch takes the parameter itself")
+def test_signature_has_tuple_return_only_while_installed() -> None:
     before = inspect.signature(split_module)
     compat.install(NAME)
     compat.install(NAME)

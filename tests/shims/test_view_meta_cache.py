@@ -1,4 +1,4 @@
-"""`view_meta_cache` and `symbolic_view_meta`: how affected torches are told, one function, spoilt entries."""
+"""`view_meta_cache` and `symbolic_view_meta`: how affected torches are detected, and spoilt cache entries."""
 
 from __future__ import annotations
 
@@ -24,10 +24,13 @@ from compat.source import Source
 
 SHIMS = named(["view_meta_cache", "symbolic_view_meta"])
 (OWNING,) = SHIMS[0].native
-SPOILT, SYMBOLIC = RELEASE < (2, 14), RELEASE < (2, 11)  # by pytorch#185861 and upstream's history, not as compat says
+SPOILT, SYMBOLIC = (
+    RELEASE < (2, 14),
+    RELEASE < (2, 11),
+)  # by pytorch#185861 and upstream's history
 
 
-def test_the_header_and_the_running_torch_say_the_same() -> None:
+def test_header_and_running_torch_give_same_answer() -> None:
     found = Live().find(OWNING.target)
     assert found.text is not None
     without = Found("file", thing=torch)
@@ -37,13 +40,13 @@ def test_the_header_and_the_running_torch_say_the_same() -> None:
 
 
 @pytest.mark.parametrize("text", [None, "", "#pragma once"])
-def test_source_without_the_header_leaves_it_undecided(text: str | None) -> None:
+def test_source_without_header_is_undecided(text: str | None) -> None:
     with pytest.raises(Undecided):
         OWNING.objection(Found("file", text=text))
     assert answer(OWNING, Source(lambda path: text)).holds is None
 
 
-def test_one_reference_is_enough() -> None:
+def test_one_field_by_reference_fails_requirement() -> None:
     found = Live().find(OWNING.target)
     by_value = re.sub(r"const (std::vector<[\w:]+>)&(?=\);)", r"\1", found.text or "")
     assert OWNING.objection(found._replace(text=by_value)) is None
@@ -65,7 +68,7 @@ FIELD = "view_meta_sequence"
 
 
 def kept() -> set[str]:
-    """Which of them are still there when they are saved."""
+    """Return the names of the views that are kept when the metadata is saved."""
     from torch._functorch._aot_autograd.schemas import OutputAliasInfo, ViewAndMutationMeta
 
     others = {field.name for field in dataclasses.fields(OutputAliasInfo)} - {FIELD}
@@ -80,7 +83,7 @@ def kept() -> set[str]:
 
 
 @pytest.mark.parametrize(("order", "out"), [*itertools.product([(0, 1), (1, 0)], repeat=2)])
-def test_both_at_one_function_in_any_order(order: tuple[int, int], out: tuple[int, int]) -> None:
+def test_both_shims_patch_one_function_in_any_order(order: tuple[int, int], out: tuple[int, int]) -> None:
     import torch._inductor.codecache  # noqa: F401
     from torch._functorch._aot_autograd.schemas import ViewAndMutationMeta
 
@@ -104,7 +107,7 @@ def test_both_at_one_function_in_any_order(order: tuple[int, int], out: tuple[in
 
 @needs_compiler
 @pytest.mark.skipif(not SPOILT, reason="torch saves no such entries")
-def test_what_was_saved_without_the_shim_is_not_read_with_it(warm: Warm, tmp_path: Path) -> None:
+def test_entry_saved_without_shim_is_not_read_with_shim(warm: Warm, tmp_path: Path) -> None:
     def said(shim: bool) -> str:
         return warm(here, "view_meta_cache", shim, str(tmp_path))
 
@@ -113,7 +116,7 @@ def test_what_was_saved_without_the_shim_is_not_read_with_it(warm: Warm, tmp_pat
     assert said(True) == "right (backport)"
 
 
-def test_a_torch_whose_views_are_not_what_they_were_is_an_objection() -> None:
+def test_changed_view_types_fail_requirement() -> None:
     stored = (True, list(range(1, 101)))
     answers: list[object] = [None, (True, [1, 2]), stored]
     kind = {"resize__ViewMeta": lambda given: SimpleNamespace(as_tuple=answers.pop)}
