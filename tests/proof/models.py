@@ -1,4 +1,4 @@
-"""Small models of all kinds, for `test_torch_stays.py`: what each gives through `torch.compile`."""
+"""Small models of many kinds, and their results through `torch.compile`, for `test_torch_stays.py`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import nn
 
 import compat
 
-Run = Callable[[Callable[..., Any]], list[torch.Tensor]]  # gets what compiles, gives what came out
+Run = Callable[[Callable[..., Any]], list[torch.Tensor]]  # takes the compiling function, returns the results
 
 
 def conv_net(compiled: Callable[..., Any]) -> list[torch.Tensor]:
@@ -25,7 +25,7 @@ def conv_net(compiled: Callable[..., Any]) -> list[torch.Tensor]:
 
 
 class Attention(nn.Module):
-    """One layer, with a cache of keys and values that grows by one step at a time."""
+    """One attention layer, with a cache of keys and values that grows by one step per call."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -137,11 +137,11 @@ MODELS: dict[str, Run] = {
 
 
 def outcome(name: str, shims: bool) -> tuple[list[Any], set[str]]:
-    """In a process of its own: what comes out, with all shims installed or without, and which of them are active."""
+    """Run a model in a new process, with all shims or without. Returns the results and the names of active shims."""
     torch.manual_seed(0)
     if shims:
         for row in compat.status():
-            force = row.kind == "speed" and row.mode == "noop"  # works, but not unasked
+            force = row.kind == "speed" and row.mode == "noop"  # works, but is not chosen by auto
             compat.install(row.name, mode="backport" if force else "auto")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -1,11 +1,11 @@
-"""API-drift mutants: torches that no release is, made by editing the real one's private symbols in a running process.
+"""API-drift mutants: torches that no release contains, made by editing private symbols in a running process.
 
-Whatever a shim asks of torch is removed, renamed, turned into something else, or given other parameters, one change at
-a time, in a fork that ends with it. `python tests/proof/mutants.py [--every N] [--only TEXT]` prints the outcome.
+Each mutant changes one symbol that a shim's requirement names: the symbol is removed, renamed, replaced by another kind
+of object, or given other parameters. It lives in a fork. `python tests/proof/mutants.py [--every N] [--only TEXT]`
+prints the outcomes.
 
-What is right is not asked of compat: `holds_after` says which requirement a change breaks, `expected` which mode is
-left, and what a body gives on the same torch without compat is found out by running it there.
-"""
+The expected result does not come from compat: `holds_after` says which requirement a change breaks, `expected` says
+which modes remain, and a run of the same mutant without compat gives the expected output."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from typing import Any, NamedTuple
 import torch
 
 ROOT = Path(__file__).parents[2]
-LATE = 60  # seconds after which a fork is taken to hang
+LATE = 60  # seconds after which a fork counts as hung
 LEFT = object()
 chain: Any = None
 lowering: Any = None
@@ -44,14 +44,14 @@ lowering: Any = None
 
 class Mutant(NamedTuple):
     kind: str
-    target: str  # module:qualified.name; for a whole module, the module alone
+    target: str  # module:qualified.name, or a module
     parameter: str = ""
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.target}{f'({self.parameter})' if self.parameter else ''}"
 
 
-# --- Where a symbol lives, and how to put another thing there ------------------------------------------------------
+# --- Finding and replacing a symbol --------------------------------------------------------------------------------
 
 
 class Place(NamedTuple):
@@ -75,12 +75,12 @@ def place(target: str) -> Place:
 
 
 def bound_again(here: Place, function: FunctionType) -> Any:
-    """The function as a static or class method where the one that it stands in for is one."""
+    """Return the function as a static or class method if the replaced one is a static or class method."""
     return type(here.thing)(function) if isinstance(here.thing, (staticmethod, classmethod)) else function
 
 
 def function_of(here: Place) -> FunctionType | None:
-    """The plain function that stands there, or stands behind a method of a class; None for anything else."""
+    """Return the plain function at this place or inside its method object, or None for another kind of object."""
     inside = getattr(here.thing, "__func__", here.thing)
     if not isinstance(inside, FunctionType) or inside.__closure__ or hasattr(inside, "__wrapped__"):
         return None
@@ -100,7 +100,7 @@ def renamed(here: Place) -> None:
 
 
 def a_property(here: Place) -> None:
-    """Of a class, a property that gives what was there; of a module, what `__getattr__` gives."""
+    """Replace a class attribute by a property with the same value, and a module attribute by `__getattr__`."""
     thing = here.thing
     if isinstance(here.owner, type):
         bind = getattr(type(thing), "__get__", lambda thing, instance, owner=None: thing)
@@ -120,7 +120,7 @@ def a_property(here: Place) -> None:
 
 
 def a_c_function(here: Place) -> None:
-    """Something that can be called and has no code of Python's."""
+    """Replace a callable by one without a Python code object."""
     inside = getattr(here.thing, "__func__", here.thing)
     if isinstance(here.thing, (staticmethod, classmethod)):
         here.put(type(here.thing)(functools.partial(inside)))
@@ -131,7 +131,7 @@ def a_c_function(here: Place) -> None:
 
 
 def another_class(here: Place) -> None:
-    """A function becomes a class whose construction calls it, a class becomes a function that makes one."""
+    """Replace a function by a class that calls it, and a class by a function that makes an instance."""
     inside = getattr(here.thing, "__func__", here.thing)
     if isinstance(inside, type):
 
@@ -149,12 +149,12 @@ def another_class(here: Place) -> None:
 
 
 def raises(here: Place) -> None:
-    """The same name and parameters, and it raises as soon as it is used."""
+    """Keep name and parameters, and raise at the first call."""
     rewritten(here, lambda node: node.body.__setitem__(slice(None), ast.parse("raise RuntimeError('drift')").body))
 
 
 def rewritten(here: Place, edit: Callable[[ast.FunctionDef], Any]) -> None:
-    """Has the function be what its edited source makes of it, at its own place and under its own name."""
+    """Replace the function by the result of its edited source, with the same name and place."""
     function = function_of(here)
     assert function is not None
     (node,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body
@@ -167,7 +167,7 @@ def rewritten(here: Place, edit: Callable[[ast.FunctionDef], Any]) -> None:
     tree = ast.fix_missing_locations(ast.Module([node], []))
     exec(compile(tree, inspect.getsourcefile(function) or "", "exec"), function.__globals__, space)
     made = space[node.name]
-    # `from __future__ import annotations` aside, what the compiler cannot know of a method is the name of its class.
+    # The compiler does not know the class of a method, so the qualified name is restored.
     made.__qualname__, made.__module__, made.__doc__ = function.__qualname__, function.__module__, function.__doc__
     here.put(bound_again(here, made))
 
@@ -180,7 +180,7 @@ def arguments_of(node: ast.FunctionDef) -> list[ast.arg]:
 def without_parameter(node: ast.FunctionDef, name: str) -> None:
     given = node.args
     at = [argument.arg for argument in given.args].index(name)
-    # Defaults belong to the last ones; without this, all before it would get each other's.
+    # Defaults belong to the last parameters, so the removed one must take its default along.
     from_end = len(given.args) - at
     if from_end <= len(given.defaults):
         del given.defaults[-from_end]
@@ -227,7 +227,7 @@ MODULE = ("module fails to import", "module raises at import", "module imports s
 
 
 class Finder:
-    """Stands in front of the others for one module."""
+    """A finder before all others, for one module."""
 
     def __init__(self, mutant: Mutant) -> None:
         self._kind, self._module = mutant.kind, mutant.target
@@ -256,7 +256,7 @@ def of_symbols(targets: list[str]) -> list[Mutant]:
 
 
 def of_modules(targets: list[str]) -> list[Mutant]:
-    """For the modules that are not imported yet."""
+    """Return the mutants of modules that are not imported yet."""
     late = sorted({target.partition(":")[0] for target in targets} - set(sys.modules))
     return [Mutant(kind, module) for module in late for kind in MODULE]
 
@@ -265,7 +265,7 @@ def of_symbol(target: str) -> Iterator[Mutant]:
     try:
         here = place(target)
     except (KeyError, StopIteration, ImportError):
-        return  # this torch does not have it: nothing to change
+        return  # this torch lacks the symbol, so there is nothing to change
     plain = function_of(here)
     for kind in SYMBOL:
         fits = callable(getattr(here.thing, "__func__", here.thing)) or kind in ("removed", "renamed", "a property")
@@ -280,12 +280,14 @@ def of_symbol(target: str) -> Iterator[Mutant]:
             yield from (Mutant(kind, target, name) for kind in [*PARAMETER][:3])
 
 
-# --- What is right -------------------------------------------------------------------------------------------------
+# --- Expected results ----------------------------------------------------------------------------------------------
 
 
 def holds_after(mutant: Mutant, requirement: Any, broken: list[str]) -> bool | None:
-    """Whether the change leaves this requirement, if it held; None where a base class may step in. broken: the modules
-    that cannot be imported any more."""
+    """Return whether a requirement that held still holds after the change.
+
+    Returns None if a base class may provide the symbol. `broken` lists the modules that cannot be imported any more.
+    """
     if mutant.kind in MODULE:
         return requirement.target.partition(":")[0] not in broken
     form, path = type(requirement).__name__, mutant.target.partition(":")[2]
@@ -301,13 +303,15 @@ def holds_after(mutant: Mutant, requirement: Any, broken: list[str]) -> bool | N
     if mutant.kind == "raises at first use":
         return form in ("Symbol", "Parameters", "Takes")
     if mutant.kind == "a property" and "." not in path:
-        return False  # what a module's __getattr__ gives is not there until it is asked for
+        return False  # the readers do not call a module's __getattr__
     return form == "Symbol" and requirement.kind in (None, "value")
 
 
 def expected(shim: Any, mutant: Mutant, before: Before, broken: list[str]) -> tuple[set[str], set[str], set[str]]:
-    """The modes that `auto` may come to, those that can be had by name, and those that cannot. (Where a base class may
-    step in, more than one.)"""
+    """Return the modes that `auto` may choose, the modes that work by name, and the modes that do not.
+
+    If a base class may provide the symbol, `auto` may choose more than one.
+    """
 
     def met(requirements: Any) -> set[bool]:
         after = [before.holds[str(r)] and holds_after(mutant, r, broken) for r in requirements]
@@ -323,7 +327,7 @@ def expected(shim: Any, mutant: Mutant, before: Before, broken: list[str]) -> tu
 
 
 class Before(NamedTuple):
-    """What compat says of the torch that nobody has changed."""
+    """What compat answers about the unchanged torch."""
 
     targets: list[str]
     holds: dict[str, bool]
@@ -343,11 +347,11 @@ def before() -> Before:
     )
 
 
-# --- What is done in a mutant --------------------------------------------------------------------------------------
+# --- Runs in a mutant ----------------------------------------------------------------------------------------------
 
 
 def from_file(name: str) -> Any:
-    """A tool of compat's that needs torch alone, without compat."""
+    """Load a tool of compat that needs torch only, without importing compat."""
     spec = importlib.util.spec_from_file_location(name, ROOT / "compat" / "tools" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
@@ -357,7 +361,7 @@ def from_file(name: str) -> Any:
 
 
 def split() -> str:
-    """The classes that come out, told by name: a changed torch may not have the class any more."""
+    """Return the names of the resulting classes: a changed torch may lack the classes themselves."""
     graph = torch.fx.symbolic_trace(lambda x: torch.relu(torch.sin(x)))
     split_module = importlib.import_module("torch.fx.passes.split_module").split_module
     result = split_module(graph, torch.nn.Module(), lambda node: ["sin", "relu"].index(node.name))
@@ -371,7 +375,7 @@ def lowered() -> str:
 
 
 def body(mutant: Mutant) -> list[str]:
-    """A little of what the shims touch, and what comes of it."""
+    """Use the functions that the shims patch, and return the outcomes."""
 
     def imported() -> str:
         return importlib.import_module(mutant.target).__name__
@@ -380,13 +384,13 @@ def body(mutant: Mutant) -> list[str]:
     for part in (split, imported if mutant.kind in MODULE else lowered):
         try:
             told.append(part())
-        except Exception as error:  # noqa: BLE001 (what torch itself makes of the change is what is compared)
+        except Exception as error:  # noqa: BLE001 (the error is compared with the one without compat)
             told.append(f"{type(error).__name__}: {re.sub('0x[0-9a-f]+', '', str(error))[:200]}")
     return told
 
 
 def state(targets: list[str]) -> dict[str, dict[Any, Any]]:
-    """What compat may change: every module and class that it asks about, and the code of their functions."""
+    """Return everything that compat may change: modules and classes in requirements, and the code of functions."""
     found: dict[str, dict[Any, Any]] = {
         "sys.meta_path": dict(enumerate(sys.meta_path)),
         "config": dict(vars(type(torch.compiler.config))),
@@ -405,7 +409,7 @@ def state(targets: list[str]) -> dict[str, dict[Any, Any]]:
 
 
 def changes(one: dict[str, dict[Any, Any]], other: dict[str, dict[Any, Any]]) -> list[str]:
-    """Where two states are not made of the very same objects."""
+    """Return the places at which two states differ in identity."""
     return [
         f"{space}: {key}"
         for space in one
@@ -417,7 +421,7 @@ def changes(one: dict[str, dict[Any, Any]], other: dict[str, dict[Any, Any]]) ->
 class Stock(NamedTuple):
     """A mutant without compat."""
 
-    told: list[str]  # what the body gives
+    told: list[str]  # the outcomes of the body
     broken: list[str]  # modules that cannot be imported
 
 
@@ -433,7 +437,7 @@ def stock(mutant: Mutant, known: Before) -> Stock:
 
 
 def trial(mutant: Mutant, known: Before, alone: Stock) -> list[str]:
-    """What is wrong with compat in this mutant."""
+    """Return the errors of compat in this mutant."""
     if mutant.kind in MODULE:
         wrong, earlier = [], state(known.targets)
         apply(mutant)
@@ -478,7 +482,7 @@ def of_shim(compat: Any, shim: Any, mutant: Mutant, known: Before, alone: Stock)
     if selection.mode == "noop" and any(run != alone.told for run in runs):
         wrong.append(f"a body gives {runs}, and {alone.told} without compat")
     if mutant.kind in MODULE and shim.kind != "speed":
-        return wrong  # an install by name goes by the source where the module is not there yet, and waits for it
+        return wrong  # before the module is imported, an install by name trusts its source and waits
     for mode in ("native", "backport"):
         try:
             with getattr(compat, shim.name)(mode=mode) if shim.kind == "speed" else installed(compat, shim.name, mode):
@@ -506,7 +510,7 @@ def installed(compat: Any, name: str, mode: str = "auto") -> Iterator[None]:
 
 
 def forked(function: Callable[..., Any], *arguments: Any) -> Any:
-    """What the function gives in a fork of this process. Raises RuntimeError for one that hangs or dies."""
+    """Call the function in a fork of this process. Raises RuntimeError if the fork hangs or dies."""
     read, write = os.pipe()
     child = os.fork()
     if not child:
@@ -514,7 +518,7 @@ def forked(function: Callable[..., Any], *arguments: Any) -> Any:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
             try:
                 answer = (True, function(*arguments))
-            except BaseException:  # noqa: BLE001 (all of it is the outcome)
+            except BaseException:  # noqa: BLE001 (every error is an outcome)
                 answer = (False, traceback.format_exc())
             with os.fdopen(write, "wb") as pipe:
                 pickle.dump(answer, pipe)
@@ -573,7 +577,7 @@ def main() -> int:
 
 
 def lowering_and_chain() -> None:
-    global chain, lowering  # imported late: the first mutants want no Inductor
+    global chain, lowering  # imported late: the mutants of modules must run before Inductor is imported
     chain, lowering = from_file("chain"), from_file("lowering")
 
 

@@ -1,10 +1,9 @@
-"""Whatever happens, in any order: a state machine against a plain model, which ends in torch's own objects.
+"""A state machine plays random histories, compares torch with a simple model, and ends with torch's own objects.
 
-Three vendored copies in one process, two of one version, are entered, left, installed and uninstalled in three threads,
-with forks in between; torch's module is loaded anew; others put functions of theirs over torch's, and take them away.
+Three vendored copies in one process, two of one version, enter, exit, install and uninstall in three threads, with
+forks in between. Torch's module is reloaded, and other libraries wrap torch's functions and remove their wrappers.
 
-`COMPAT_TEST_EXAMPLES` says how many histories: 30, or more when there is time.
-"""
+`COMPAT_TEST_EXAMPLES` sets the number of histories; the default is 30."""
 
 from __future__ import annotations
 
@@ -32,14 +31,14 @@ BACKPORT = ASK == "backport" or WORKING == "backport"
 
 @dataclasses.dataclass(eq=False)
 class Asked:
-    """Somebody's wish: a context that is open, or an install (thread=None)."""
+    """One request: an open context, or an install (thread=None)."""
 
     copy: str
     thread: int | None
     enabled: bool
     context: Any
-    # The split_module that was torch's when the wish was made, or the last one before; an install has more, after
-    # reloads.
+    # The split_module of torch at the time of the request, or the last one before. An install reaches more functions
+    # after reloads.
     reaches: list[FunctionType]
 
     @property
@@ -48,9 +47,11 @@ class Asked:
 
 
 class Model:
-    """What torch should do, told without patches. Copies that share their keys are one group. A group has a layer for
-    each split_module that it reaches. Layers lie in the order in which they came; the uppermost one whose group has an
-    opinion decides."""
+    """What torch should do, described without patches.
+
+    Copies with the same registry keys form a group. A group has one layer for each split_module that it reaches. Layers
+    are stacked in order of arrival. The topmost layer whose group has an opinion decides.
+    """
 
     def __init__(self) -> None:
         self.asked: list[Asked] = []
@@ -70,11 +71,11 @@ class Model:
         return "lazy" if any(asked.thread is None for asked in here) else None
 
     def expected(self, thread: int, function: FunctionType | None = None) -> str:
-        """function: the split_module that is called, of which a backport has to know."""
+        """Return the kind of module for a call of `function`, a split_module that a backport must know."""
         for group, reaches in reversed(self.layers):
             known = function in (None, reaches) or not BACKPORT
             if known and (opinion := self.opinion(group, thread)):
-                # The redirected call asks what everything else asks.
+                # The redirected call asks like every other caller.
                 return opinion if function is None else self.expected(thread)
         return "plain"
 
@@ -91,11 +92,11 @@ class History(RuleBasedStateMachine):
         super().__init__()
         self.before, self.model = state(), Model()
         self.workers = [Worker(), Worker()]
-        self.mocks: list[tuple[ModuleType, str, Any]] = []  # where, and what was there
+        self.mocks: list[tuple[ModuleType, str, Any]] = []  # module, name, and the object before
         self.spaces = {module: dict(vars(module)) for module in {*OVER.values()}}
-        self.base: dict[Any, FunctionType] = {}  # what a wrapper calls in the end
-        self.rude: set[Any] = set()  # wrappers that do not tell, and what lies over them
-        for copy in self.modules:  # each has been used before, as it would have been by an engine
+        self.base: dict[Any, FunctionType] = {}  # the function that a wrapper finally calls
+        self.rude: set[Any] = set()  # wrappers without `__wrapped__`, and the wrappers above them
+        for copy in self.modules:  # an engine has used each copy before
             with self.modules[copy].lazy_graph_module(mode=ASK):
                 self.reach(copy)
 
@@ -107,8 +108,10 @@ class History(RuleBasedStateMachine):
         return self.base.get(function, function)
 
     def reach(self, copy: str) -> FunctionType:
-        """The split_module that a wish of this copy reaches: the last one that stood there with nothing over it, and
-        with nothing in the other places that hides what torch's function is. (A native torch needs none: any will do.)
+        """Return the split_module that a request of this copy reaches.
+
+        That is the last function of torch that no wrapper covered, while no wrapper hid the other functions either.
+        With a native torch no function is patched, so any will do.
         """
         if not BACKPORT:
             return self.spaces[split_module_file]["split_module"]
@@ -118,7 +121,7 @@ class History(RuleBasedStateMachine):
             self.model.reached[group] = self.splitter()
         return self.model.reached[group]
 
-    # --- Wishes ---
+    # --- Requests ---
 
     @rule(thread=THREADS, copy=COPIES, enabled=st.booleans())
     def enter(self, thread: int, copy: str, enabled: bool) -> None:
@@ -130,7 +133,7 @@ class History(RuleBasedStateMachine):
     @precondition(lambda self: any(asked.context for asked in self.model.asked))
     @rule(data=st.data(), where=st.one_of(st.none(), THREADS))
     def leave(self, data: st.DataObject, where: int | None) -> None:
-        """In any order; where it was entered (None), or elsewhere, as a generator is that another thread closes."""
+        """Exit any open context: in the thread that entered it (None), or in another, as a closed generator does."""
         asked = data.draw(st.sampled_from([asked for asked in self.model.asked if asked.context]))
         self.model.asked.remove(asked)
         self.on(asked.thread if where is None else where, lambda: asked.context.__exit__(None, None, None))
@@ -144,19 +147,21 @@ class History(RuleBasedStateMachine):
 
     @rule(copy=COPIES)
     def uninstall(self, copy: str) -> None:
-        """It takes back the copy's own latest install; where it has none, nothing."""
+        """Remove the latest install of this copy. Without one, nothing happens."""
         self.modules[copy].uninstall("lazy_graph_module")
         for asked in [asked for asked in self.model.asked if asked.thread is None and asked.copy == copy][-1:]:
             self.model.asked.remove(asked)
         self.model.settle()
 
-    # --- What others do ---
+    # --- Other libraries ---
 
     @precondition(lambda self: len({asked.layers[0][0] for asked in self.model.asked if asked.thread is None}) < 2)
     @rule()
     def reload(self) -> None:
-        """Installs reach what is new, too; contexts that are open do not. (With two versions installed, the order in
-        which they do is the order of their hooks, which is nobody's promise.)"""
+        """Reload split_module. Installs reach the new function; open contexts do not.
+
+        With two versions installed, their hooks decide the order of their layers, and compat promises no order.
+        """
         importlib.reload(split_module_file)
         for asked in [asked for asked in self.model.asked if asked.thread is None]:
             asked.reaches.append(self.reach(asked.copy))
@@ -181,7 +186,7 @@ class History(RuleBasedStateMachine):
     @precondition(lambda self: self.mocks)
     @rule(data=st.data())
     def take_away(self, data: st.DataObject) -> None:
-        """In any order, as mock.patch does: what it found is what it puts back."""
+        """Remove any wrapper, as mock.patch does: it restores the object that it found."""
         module, name, below = self.mocks.pop(data.draw(st.integers(0, len(self.mocks) - 1)))
         setattr(module, name, below)
 
@@ -191,7 +196,7 @@ class History(RuleBasedStateMachine):
         assert self.on(thread, lambda: in_child(lambda: self.child(thread)))
 
     def child(self, thread: int) -> bool:
-        """In a child that has this thread alone: what others had opened is gone; the rest goes on, and can be left."""
+        """Check a child that has only this thread: contexts of other threads are gone, the rest can be exited."""
         everything = self.model.asked
         self.model.asked = [asked for asked in everything if asked.thread in (None, thread)]
         self.model.settle()
@@ -199,11 +204,11 @@ class History(RuleBasedStateMachine):
         self.leave_all([asked for asked in self.model.asked if asked.context])
         self.put_back()
         right = right and same(self.before, state())
-        # Those of other threads, as generators that are collected here.
+        # Contexts of other threads are exited too, as collected generators would do.
         self.leave_all([asked for asked in everything if asked.thread not in (None, thread)])
         return right and same(self.before, state())
 
-    # --- What must hold ---
+    # --- Invariants ---
 
     def seen(self) -> tuple[str, str]:
         return made(), split_kinds(split_module_file.split_module)
@@ -225,7 +230,7 @@ class History(RuleBasedStateMachine):
             row = status_of(package=module)
             assert row.active == (name.partition("_")[0] in [group for group, _ in self.model.layers])
 
-    # --- The end ---
+    # --- Teardown ---
 
     def leave_all(self, opened: list[Asked]) -> None:
         for asked in opened:
@@ -235,12 +240,15 @@ class History(RuleBasedStateMachine):
         for asked in self.model.asked:
             if asked.thread is None:
                 self.modules[asked.copy].uninstall("lazy_graph_module")
-        for module, space in self.spaces.items():  # ours; whatever compat had put there would show
+        for (
+            module,
+            space,
+        ) in self.spaces.items():  # removes only the wrappers of this test
             for name in OVER:
                 if name in space:
                     setattr(module, name, space[name])
         for name in self.spaces[split_module_file]:
-            if name in vars(split_module_file):  # what a reload made anew
+            if name in vars(split_module_file):  # a reload replaced it
                 setattr(split_module_file, name, self.spaces[split_module_file][name])
 
     def teardown(self) -> None:
@@ -254,8 +262,8 @@ class History(RuleBasedStateMachine):
 
 @pytest.mark.timeout(3600)
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_any_history_agrees_with_a_plain_model(copies: dict[str, ModuleType]) -> None:
-    split_kinds()  # imports what split_module needs on first use, which each forked child would have to do again
+def test_any_history_agrees_with_plain_model(copies: dict[str, ModuleType]) -> None:
+    split_kinds()  # the imports of the first use happen here, and not in each forked child
     assert sys.modules[SPLIT] is split_module_file
     machine = type("Histories", (History,), {"modules": copies})
     number = int(os.environ.get("COMPAT_TEST_EXAMPLES", "30"))

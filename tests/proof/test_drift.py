@@ -1,7 +1,6 @@
-"""States that no torch release has, made by editing the source of the installed one: the probe outranks the version.
+"""Edits of torch's source that no release contains: requirements outrank the version number.
 
-Each state is made in a process of its own, which reports what `compat` did there.
-"""
+Each edited torch runs in a new process, which reports what `compat` does there."""
 
 from __future__ import annotations
 
@@ -35,18 +34,18 @@ def source(name: str) -> str:
 
 
 def with_the_change(text: str) -> str:
-    """split_module.py as it is from pytorch#177907 on."""
+    """Return split_module.py as it is since pytorch#177907."""
     text = text.replace("torch.fx.graph_module.GraphModule(", "_make_graph_module(")
     return f"from torch.fx._lazy_graph_module import _make_graph_module\n{text}"
 
 
 def without_the_change(text: str) -> str:
-    """split_module.py as it was before."""
+    """Return split_module.py as it was before pytorch#177907."""
     return re.sub(r"\b_make_graph_module\(", "torch.fx.graph_module.GraphModule(", text)
 
 
 def replace_module(name: str, text: str) -> ModuleType:
-    """Loads `text` in place of the torch module."""
+    """Load `text` in place of the torch module."""
     real = sys.modules[name]
     module = importlib.util.module_from_spec(importlib.util.spec_from_file_location(name, real.__file__))
     sys.modules[name] = module
@@ -57,7 +56,7 @@ def replace_module(name: str, text: str) -> ModuleType:
 
 
 def report(torch_number: str | None = None) -> dict[str, Any]:
-    """What `compat` does in this process: never to be called twice in one, for it remembers."""
+    """Report what `compat` does in this process. Call it once per process, because selections are kept."""
     if torch_number is not None:
         torch.__version__ = torch_number
     split_module = sys.modules[SPLIT].split_module
@@ -75,7 +74,7 @@ def report(torch_number: str | None = None) -> dict[str, Any]:
     return {"mode": status.mode, "reason": status.reason, "runs": runs, "after": split_kinds(split_module), **told}
 
 
-# --- The number lies -----------------------------------------------------------------------------------------------
+# --- Misleading version numbers ------------------------------------------------------------------------------------
 
 
 def with_number_and_content(number: str, change: Callable[[str], str]) -> dict[str, Any]:
@@ -89,7 +88,7 @@ TOLD_OLDER = ["2.9.1", "2.10.0.post1", "2", "git-4f2c01", ""]
 
 
 @pytest.mark.parametrize("number", TOLD_2_12 + TOLD_2_11 + TOLD_OLDER)
-def test_torch_with_the_change_is_native_whatever_it_calls_itself(fresh, number):
+def test_torch_with_the_change_is_native_for_any_version_number(fresh, number):
     got = fresh(with_number_and_content, number, with_the_change)
     assert (got["mode"], got["runs"], got["after"]) == ("native", ["lazy"], "plain")
     assert got["native"] == "lazy"
@@ -97,7 +96,7 @@ def test_torch_with_the_change_is_native_whatever_it_calls_itself(fresh, number)
 
 
 @pytest.mark.parametrize("number", TOLD_2_12 + TOLD_2_11)
-def test_torch_without_the_change_gets_the_backport_from_2_11_on(fresh, number):
+def test_torch_without_the_change_gets_backport_from_2_11_on(fresh, number):
     got = fresh(with_number_and_content, number, without_the_change)
     assert (got["mode"], got["runs"], got["after"]) == ("backport", ["lazy"], "plain")
     assert got["backport"] == "lazy"
@@ -106,7 +105,7 @@ def test_torch_without_the_change_gets_the_backport_from_2_11_on(fresh, number):
 
 
 @pytest.mark.parametrize("number", TOLD_OLDER)
-def test_torch_without_the_change_and_older_or_unreadable_gets_the_backport_only_when_asked(fresh, number):
+def test_older_or_unreadable_torch_gets_backport_only_by_name(fresh, number):
     got = fresh(with_number_and_content, number, without_the_change)
     assert (got["mode"], got["runs"], got["after"]) == ("noop", ["plain"], "plain")
     assert got["backport"] == "lazy"
@@ -115,7 +114,7 @@ def test_torch_without_the_change_and_older_or_unreadable_gets_the_backport_only
 
 @pytest.mark.parametrize("number", TOLD_2_12 + TOLD_2_11 + TOLD_OLDER)
 @pytest.mark.parametrize("change", [with_the_change, without_the_change])
-def test_source_text_alone_gives_the_same_mode(number, change):
+def test_source_reader_alone_gives_same_mode(number, change):
     parent = Path(torch.__file__).parents[1]
 
     def read(path: str) -> str | None:
@@ -128,7 +127,7 @@ def test_source_text_alone_gives_the_same_mode(number, change):
     assert decide(SHIM, "auto", "", number, Source(read)).mode == expected
 
 
-# --- Torch's private API has another form --------------------------------------------------------------------------
+# --- Changed private API -------------------------------------------------------------------------------------------
 
 
 def without_lazy_graph_modules() -> None:
@@ -213,7 +212,7 @@ def report_after(edit: Callable[[], None]) -> dict[str, Any]:
 
 
 def split_kinds_by_name(split_module: Callable[..., Any]) -> set[str]:
-    """The classes that come out, told by name: the state under test may not have the class any more."""
+    """Return the names of the resulting classes: the edited torch may lack the classes themselves."""
     graph = torch.fx.symbolic_trace(lambda x: torch.relu(torch.sin(x)))
     result = split_module(graph, torch.nn.Module(), lambda node: ["sin", "relu"].index(node.name))
     return {type(module).__mro__[1].__name__ for module in (result, result.submod_0, result.submod_1)}
@@ -238,17 +237,17 @@ def split_kinds_by_name(split_module: Callable[..., Any]) -> set[str]:
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_a_private_api_of_another_form_is_left_alone(fresh, edit, symbol):
+def test_changed_private_api_is_left_unpatched(fresh, edit, symbol):
     got = fresh(report_after, edit)
     assert got["mode"] == "noop"
     assert symbol in got["reason"]
-    assert got["runs"] == [{"GraphModule"}], "the body ran once, and got what torch alone makes"
+    assert got["runs"] == [{"GraphModule"}], "the body must run once and get the modules of plain torch"
     assert got["installed"] == {"GraphModule"}
     assert symbol in got["native"]
     assert symbol in got["backport"]
 
 
-# --- Someone was there before --------------------------------------------------------------------------------------
+# --- Wrappers of other libraries -----------------------------------------------------------------------------------
 
 
 def wrapped_before(wrap: Callable[[Callable[..., Any]], Callable[..., Any]]) -> dict[str, Any]:
@@ -279,7 +278,7 @@ def rudely(function: Callable[..., Any]) -> Callable[..., Any]:
     [(politely, "native" if WORKING == "native" else "noop"), (rudely, "noop")],
     ids=["with functools.wraps", "without"],
 )
-def test_split_module_wrapped_by_someone_before_the_first_use(fresh, wrap, mode):
+def test_wrapper_from_before_first_use_stays_and_blocks_backport(fresh, wrap, mode):
     got = fresh(wrapped_before, wrap)
     assert got["mode"] == mode
     assert got["runs"] == ["lazy" if mode == "native" else "plain"]
@@ -300,5 +299,5 @@ def wrapped_after_the_first_use() -> list[str]:
     return [inside, split_kinds(module.split_module), module.split_module.__name__]
 
 
-def test_split_module_wrapped_by_someone_after_the_first_use_is_lazy_all_the_same(fresh):
+def test_split_module_wrapped_after_first_use_is_still_lazy(fresh):
     assert fresh(wrapped_after_the_first_use) == ["lazy", "plain", "wrapper"]

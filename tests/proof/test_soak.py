@@ -1,4 +1,4 @@
-"""Long use: interleavings of threads, and rounds of entering, compiling and leaving, after which nothing has grown."""
+"""Long use: thousands of thread interleavings, and rounds of enter, compile and exit, leave no residue."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from compat.tools import chain, lowering
 
 
 def program(rng: random.Random) -> Iterator[Callable[[], None]]:
-    """What one thread does, a step at a time: it opens and closes contexts, and looks at what it gets."""
+    """Yield the steps of one thread, which opens and closes contexts and checks the modules that it gets."""
     opened: list[tuple[Any, bool]] = []
 
     def right() -> None:
@@ -46,7 +46,7 @@ def program(rng: random.Random) -> Iterator[Callable[[], None]]:
 
 
 @pytest.mark.slow
-def test_ten_thousand_interleavings_of_three_threads() -> None:
+def test_ten_thousand_interleavings_of_threads_restore_torch() -> None:
     before, workers = state(), [Worker() for _ in range(3)]
     for seed in range(10_000):
         rng = random.Random(seed)
@@ -58,14 +58,14 @@ def test_ten_thousand_interleavings_of_three_threads() -> None:
             if step is None:
                 del programs[at]
             else:
-                worker(step)  # gives up after a minute
+                worker(step)  # fails after a minute
         assert same(before, state())
     for worker in workers:
         worker.end()
 
 
 @pytest.mark.slow
-def test_threads_that_run_freely_end_and_leave_nothing() -> None:
+def test_free_running_threads_finish_and_restore_torch() -> None:
     before, wrong = state(), []
 
     def run(seed: int) -> None:
@@ -88,7 +88,7 @@ def test_threads_that_run_freely_end_and_leave_nothing() -> None:
 
 
 def sizes() -> dict[str, int]:
-    """All that could grow."""
+    """Return the size of everything that could grow."""
     registry = shared("patches/1", list), shared("joints/1", dict), shared("installed/1", dict)
     return {
         "objects": len(gc.get_objects()),
@@ -100,12 +100,12 @@ def sizes() -> dict[str, int]:
 
 
 def rounds(number: int, active: bool) -> list[dict[str, int]]:
-    """In a process of its own: sizes after a fifth of the rounds and after all, and the kB that the process has had."""
+    """Return, from a new process, the sizes and the peak memory in kB after a fifth of the rounds and after all."""
     given, found = chain.inputs(2, 4, torch.float32, hidden=8), []
     function = chain.make()
     torch.set_num_threads(1)
     for done in range(number + 1):
-        if done in (number // 5, number):  # torch's own caches are full by then: one keeps the last 128 ShapeEnvs
+        if done in (number // 5, number):  # after a fifth torch's own caches are full: one keeps 128 ShapeEnvs
             torch._dynamo.reset()
             gc.collect()
             found.append(sizes() | {"kB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss})
@@ -124,10 +124,10 @@ def rounds(number: int, active: bool) -> list[dict[str, int]]:
 
 
 @pytest.mark.slow
-def test_after_a_thousand_rounds_nothing_has_grown(warm: Warm) -> None:
+def test_a_thousand_rounds_leak_nothing(warm: Warm) -> None:
     early, late = warm(rounds, 1000, True)
     before, after = warm(rounds, 1000, False)
     grown, grown_alone = late.pop("kB") - early.pop("kB"), after.pop("kB") - before.pop("kB")
     assert grown - grown_alone < 8 * 1024
-    assert late.pop("objects") - early.pop("objects") < 800  # less than one a round
+    assert late.pop("objects") - early.pop("objects") < 800  # less than one per round
     assert late == early

@@ -1,8 +1,6 @@
-"""Torch's own database of operators, as its own tests of Inductor walk it: what compiles without `realize_on_reuse`
-compiles with it, and gives the same bits.
+"""Every operator in torch's own operator database compiles to the same bits with `realize_on_reuse` as without.
 
-Each operator gets what it would get, by way of a sum with several users, which is what the rule is about.
-"""
+Each operator reads a sum that has several users, because the rule decides about such values."""
 
 from __future__ import annotations
 
@@ -20,16 +18,16 @@ from reproduce import compile_quickly
 
 import compat
 
-BATCHES = 40  # some 16 operators in one graph: a compile of each by itself takes an hour
+BATCHES = 40  # about 16 operators in one graph: compiling each alone takes an hour
 
 
 def batch(number: int) -> list[Any]:
-    """Every 40th operator that takes a tensor of 32-bit floats first, with its first sample."""
+    """Return every 40th operator whose first input is a float32 tensor, with its first sample."""
     from torch.testing._internal.common_methods_invocations import op_db
 
     found = []
     for op in sorted(op_db, key=lambda op: op.full_name)[number::BATCHES]:
-        # What is in memory that nobody has written is nobody's result.
+        # Operators such as `empty` return unwritten memory, which differs between runs.
         if torch.float32 in op.supported_dtypes("cpu") and "empty" not in op.full_name:
             sample = next(iter(op.sample_inputs("cpu", torch.float32)), None)
             if sample and isinstance(sample.input, torch.Tensor):
@@ -46,7 +44,7 @@ def reused(op: Any, sample: Any) -> Callable[[torch.Tensor], Any]:
 
 
 def outcomes(number: int, active: bool) -> dict[str, list[bytes] | str]:
-    """For each operator of a batch the bits that come out, or what was raised."""
+    """Return the result bits or the error of each operator of a batch."""
     os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"
     warnings.simplefilter("ignore")
     torch.set_grad_enabled(False)
@@ -67,7 +65,7 @@ def run(function: Callable[[torch.Tensor], Any]) -> Any:
     torch.manual_seed(0)
     try:
         return torch.compile(function, dynamic=False)(torch.zeros(()))
-    except Exception as error:  # noqa: BLE001 (some operators cannot be compiled: that is their outcome)
+    except Exception as error:  # noqa: BLE001 (some operators cannot be compiled; the error is their outcome)
         return type(error).__name__
 
 
@@ -81,7 +79,7 @@ def bits(found: Any) -> list[bytes]:
 @needs_compiler
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(BATCHES))
-def test_an_operator_compiles_to_the_same_bits(number: int, warm: Warm) -> None:
+def test_operator_compiles_to_same_bits_with_shim(number: int, warm: Warm) -> None:
     without, with_it = warm(outcomes, number, False), warm(outcomes, number, True)
     assert without
     assert with_it == without

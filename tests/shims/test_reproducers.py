@@ -15,11 +15,10 @@ from reproduce import outcome
 
 NAMES = sorted(path.stem for path in (ROOT / "tests" / "reproducers").glob("*.py"))
 TABLE = ROOT / "docs" / "reproducers.md"
-HEAD = """# What the fixes fix
+HEAD = """# Outcomes of the reproducers
 
-What each reproducer says (`tests/reproducers/`), in a process of its own, without its shim and with it: the mode that
-the shim had is in brackets. Written by `COMPAT_TEST_RECORD=1 pytest tests/shims/test_reproducers.py`, one torch at a
-time.
+The outcome of each reproducer (`tests/reproducers/`) in a new process, without its shim and with it. The mode of the
+shim is in brackets. `COMPAT_TEST_RECORD=1 pytest tests/shims/test_reproducers.py` writes the rows of one torch.
 
 | shim | torch | without | with |
 |---|---|---|---|

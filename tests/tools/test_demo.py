@@ -1,4 +1,4 @@
-"""The demo counts and compares what it says it does."""
+"""The numbers that the demo prints are the ones that it measures."""
 
 import pytest
 import torch
@@ -18,7 +18,7 @@ def captured():
     return graph, inputs, partitions(graph)
 
 
-def test_every_attention_is_a_partition_and_so_is_what_stands_between(captured):
+def test_every_attention_and_every_gap_is_a_partition(captured):
     graph, _, numbers = captured
     assert sorted(set(numbers.values())) == list(range(2 * LAYERS + 1))
     attention = [number for node, number in numbers.items() if "attention" in str(node.target)]
@@ -26,7 +26,7 @@ def test_every_attention_is_a_partition_and_so_is_what_stands_between(captured):
     assert {node.op for node in graph.graph.nodes if node not in numbers} <= {"placeholder", "get_attr", "output"}
 
 
-def test_the_plain_split_generates_the_code_of_every_partition_and_the_lazy_one_none(captured):
+def test_plain_split_generates_code_and_lazy_split_generates_none(captured):
     graph, _, numbers = captured
     with demo.counting_recompiles() as ran:
         plain = split(graph, numbers)
@@ -39,7 +39,7 @@ def test_the_plain_split_generates_the_code_of_every_partition_and_the_lazy_one_
     assert len(demo.deferred_in(lazy)) == 2 * LAYERS + 2
 
 
-def test_both_ways_compute_the_same(captured):
+def test_plain_and_lazy_split_compute_equal_results(captured):
     graph, inputs, numbers = captured
     with lazy_graph_module(mode=WORKING):
         lazy = split(graph, numbers)
@@ -50,7 +50,7 @@ def test_both_ways_compute_the_same(captured):
 
 
 @pytest.mark.parametrize("error", ["No working C++ compiler found in config.cpp.cxx: g++", "something else"])
-def test_without_a_compiler_it_says_so_and_other_failures_stay_failures(captured, monkeypatch, error):
+def test_missing_compiler_is_reported_and_other_failures_are_raised(captured, monkeypatch, error):
     graph, inputs, numbers = captured
 
     def fails(*_):
@@ -64,12 +64,12 @@ def test_without_a_compiler_it_says_so_and_other_failures_stay_failures(captured
             demo.compiled(split(graph, numbers), inputs, None)
 
 
-def test_no_layers_are_refused_in_one_sentence(capsys):
+def test_zero_layers_are_refused_in_one_sentence(capsys):
     assert main(["demo", "--layers", "0"]) == 2
     assert capsys.readouterr().err == "compat: --layers is 0; it can be 1 or more\n"
 
 
-def test_the_model_is_the_one_of_the_readme(capsys):
+def test_default_model_is_the_one_in_the_readme(capsys):
     with pytest.raises(SystemExit):
         main(["demo", "--help"])
     assert "(default: 28)" in capsys.readouterr().out

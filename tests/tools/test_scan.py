@@ -1,4 +1,4 @@
-"""`scan`: what is read from wheels and trees is what the live torch answers, and bad input spoils only itself."""
+"""`scan`: answers from wheels and trees equal those of the live torch, and bad input affects only its own path."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from compat.shims import all_shims
 from compat.tools import scan
 
 needs_torch = pytest.mark.skipif(version.root() is None, reason="torch is not installed")
-# Shims whose native signal is behaviour alone: source can never decide these.
+# The native mode of these shims depends on behaviour, which source never shows.
 BEHAVIOUR_ONLY = {"lazy_graph_break"}
 
 
@@ -34,7 +34,7 @@ def static():
 
 @needs_torch
 @pytest.mark.parametrize("name", [shim.name for shim in all_shims()])
-def test_the_static_answer_equals_the_live_one(name, static):
+def test_static_answer_equals_live_answer(name, static):
     live = scan.judge(version.text(), Live())[name]
     cell = static.cells[name]
     assert static.torch == version.text()
@@ -48,7 +48,7 @@ def test_the_static_answer_equals_the_live_one(name, static):
 
 @same_on_every_torch
 @needs_torch
-def test_a_wheel_a_tree_a_package_folder_and_an_environment_say_the_same(tmp_path, static):
+def test_wheel_tree_package_and_environment_give_same_answers(tmp_path, static):
     files = trees.installed()
     wheel = trees.as_wheel(tmp_path / "torch.whl", files)
     tree = trees.as_tree(tmp_path / "tree", files)
@@ -59,7 +59,7 @@ def test_a_wheel_a_tree_a_package_folder_and_an_environment_say_the_same(tmp_pat
 
 
 @needs_torch
-def test_nothing_of_the_scanned_torch_runs_and_no_torch_is_imported(tmp_path):
+def test_scan_runs_no_scanned_code_and_imports_no_torch(tmp_path):
     trap = f"\nopen({str(tmp_path / 'ran')!r}, 'w')\n"
     files = {name: text + trap for name, text in trees.installed().items()}
     wheel = trees.as_wheel(tmp_path / "torch.whl", files)
@@ -68,19 +68,19 @@ def test_nothing_of_the_scanned_torch_runs_and_no_torch_is_imported(tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_git_checkout_says_its_version_in_version_txt(tmp_path):
+def test_version_of_git_checkout_is_read_from_version_txt(tmp_path):
     files = trees.written("", trees.NATIVE) | {"version.txt": "2.13.0a0\n"}
     del files["torch/version.py"]
     (column,), _ = scan.read([trees.as_tree(tmp_path, files)])
     assert (column.torch, column.cells["lazy_graph_module"].auto) == ("2.13.0a0", "native")
 
 
-WHEEL = "COMPAT_TEST_WHEEL"  # a torch wheel as the package index has it
+WHEEL = "COMPAT_TEST_WHEEL"  # the path of a torch wheel from the package index
 
 
 @pytest.mark.skipif(WHEEL not in os.environ, reason=f"{WHEEL} does not name a real torch wheel")
-def test_a_real_wheel_takes_less_than_two_seconds_and_300_mb():
-    # Not getrusage: that counts the process which this one was forked from, too.
+def test_real_wheel_is_scanned_in_two_seconds_and_300_mb():
+    # Not getrusage: it also counts the process from which this one was forked.
     code = "import sys; from compat.__main__ import main; assert main(['scan', sys.argv[1]]) == 0;"
     code += "print(next(line for line in open('/proc/self/status') if line.startswith('VmHWM')).split()[1])"
     start = time.perf_counter()
@@ -109,7 +109,7 @@ BAD = {
 
 @pytest.fixture
 def bad(tmp_path):
-    """A folder with every kind of bad input."""
+    """Return a folder with every kind of bad input."""
     files = trees.written("2.12.0", trees.NATIVE)
     whole = trees.as_wheel(tmp_path / "whole.whl", files)
     data = Path(whole).read_bytes()
@@ -118,9 +118,9 @@ def bad(tmp_path):
         with zipfile.ZipFile(tmp_path / name, "w") as wheel:
             for path, text in holds.items():
                 wheel.writestr(path, text)
-    at = data.index(b"torch/version.py") + len("torch/version.py")  # what is compressed follows its name
+    at = data.index(b"torch/version.py") + len("torch/version.py")  # the compressed data follows the file name
     (tmp_path / "damaged.whl").write_bytes(data[:at] + b"\xff" * 8 + data[at + 8 :])
-    at = data.index(b"PK\1\2") + 6  # in its directory: which version of the format it takes to read it
+    at = data.index(b"PK\1\2") + 6  # the directory entry with the format version
     (tmp_path / "newer-zip.whl").write_bytes(data[:at] + b"\xff" + data[at + 1 :])
     for name, lacks in (("no-version", "torch/version.py"), ("no-package", "torch/_inductor/__init__.py")):
         trees.as_tree(tmp_path / name, {path: text for path, text in files.items() if path != lacks})
@@ -138,7 +138,7 @@ def bad(tmp_path):
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 @pytest.mark.parametrize("name", BAD)
-def test_bad_input_is_one_sentence_and_the_other_paths_are_scanned(bad, name, capsys):
+def test_bad_input_prints_one_sentence_and_other_paths_are_scanned(bad, name, capsys):
     path = str(bad / name)
     assert main(["scan", path, str(bad / "whole.whl")]) == 2
     out, err = capsys.readouterr()
@@ -150,7 +150,7 @@ def test_bad_input_is_one_sentence_and_the_other_paths_are_scanned(bad, name, ca
 
 @settings(deadline=None, max_examples=150)
 @given(st.data())
-def test_a_damaged_wheel_is_read_as_it_was_or_refused(tmp_path_factory, data):
+def test_damaged_wheel_is_read_correctly_or_refused(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("wheel") / "torch.whl"
     trees.as_wheel(path, trees.written("2.12.0", trees.NATIVE))
     raw = bytearray(path.read_bytes())
@@ -167,12 +167,12 @@ def test_a_damaged_wheel_is_read_as_it_was_or_refused(tmp_path_factory, data):
 
 @pytest.fixture
 def three(tmp_path):
-    """Torches as 2.10, 2.11 and 2.12 are, by name."""
+    """Return source trees like torch 2.10, 2.11 and 2.12, by version."""
     made = {"2.10.0": trees.PLAIN, "2.11.0": trees.PLAIN, "2.12.0": trees.NATIVE}
     return {torch: trees.as_tree(tmp_path / torch, trees.written(torch, split)) for torch, split in made.items()}
 
 
-def test_the_table_has_older_torches_first_and_says_what_changed(three, capsys):
+def test_table_is_ordered_by_version_and_lists_changes(three, capsys):
     assert main(["scan", three["2.12.0"], three["2.11.0"], three["2.10.0"]]) == 0
     out = capsys.readouterr().out
     lines = [line.split() for line in out.splitlines()]
@@ -184,7 +184,7 @@ def test_the_table_has_older_torches_first_and_says_what_changed(three, capsys):
     assert f"    {refers}: does not hold (its body does not) -> holds\n" in out
 
 
-def test_a_changed_parameter_is_named(tmp_path, three, capsys):
+def test_changed_parameter_is_named(tmp_path, three, capsys):
     other = trees.LAZY.replace("_get_graph_module_cls():", "_get_graph_module_cls(strict):")
     newer = trees.as_tree(tmp_path / "newer", trees.written("2.13.0", trees.NATIVE, other))
     assert main(["scan", newer, "--against", three["2.12.0"]]) == 1
@@ -193,7 +193,7 @@ def test_a_changed_parameter_is_named(tmp_path, three, capsys):
     assert "_get_graph_module_cls takes (): holds -> does not hold (it takes (strict))" in out
 
 
-def test_against_shows_only_what_differs(tmp_path, three, capsys):
+def test_against_shows_only_differences(tmp_path, three, capsys):
     same = trees.as_tree(tmp_path / "same", trees.written("2.12.1", trees.NATIVE))
     assert main(["scan", same, "--against", three["2.12.0"]]) == 0
     assert capsys.readouterr().out == "nothing differs: 2.12.0, 2.12.1\n"
@@ -202,24 +202,24 @@ def test_against_shows_only_what_differs(tmp_path, three, capsys):
 @pytest.mark.parametrize(("old", "new", "status"), [
     ("2.11.0", "2.12.0", 0),  # backport, then native
     ("2.12.0", "2.11.0", 0),  # still has a mode
-    ("2.11.0", "2.10.0", 1),  # nothing under auto any more
+    ("2.11.0", "2.10.0", 1),  # auto has no mode any more
 ])  # fmt: skip
-def test_the_exit_status_is_1_if_a_shim_lost_its_mode(three, old, new, status):
+def test_exit_status_is_1_if_a_shim_lost_its_mode(three, old, new, status):
     assert main(["scan", three[new], "--against", three[old]]) == status
 
 
-def test_losing_the_forced_backport_is_a_loss_too(tmp_path, three):
+def test_lost_backport_by_name_is_a_loss(tmp_path, three):
     neither = "def split_module(m): return GraphModule(m, m)\n"
     newer = trees.as_tree(tmp_path / "newer", trees.written("2.10.1", neither))
     assert main(["scan", newer, "--against", three["2.10.0"]]) == 1
 
 
-def test_an_unreadable_old_one_does_not_count_as_no_difference(tmp_path, three, capsys):
+def test_unreadable_old_torch_exits_with_2(tmp_path, three, capsys):
     assert main(["scan", three["2.12.0"], "--against", str(tmp_path / "none")]) == 2
     assert "lazy_graph_module" in capsys.readouterr().out
 
 
-def test_json_has_the_modes_the_changes_and_the_evidence(tmp_path, three, capsys):
+def test_json_contains_modes_changes_and_evidence(tmp_path, three, capsys):
     assert main(["scan", "--json", *three.values(), str(tmp_path / "none")]) == 2
     said = json.loads(capsys.readouterr().out)
     cells = [torch["shims"]["lazy_graph_module"] for torch in said["torches"]]
@@ -233,7 +233,7 @@ def test_json_has_the_modes_the_changes_and_the_evidence(tmp_path, three, capsys
     assert len(said["unreadable"]) == 1
 
 
-def test_what_source_cannot_tell_is_undecided_with_the_reason(tmp_path, capsys):
+def test_undecidable_source_is_reported_with_reason(tmp_path, capsys):
     lazy = trees.LAZY.replace("def _get_graph_module_cls(): ...", "from ._other import _get_graph_module_cls")
     for split, forced in ((trees.NATIVE, ("undecided", "no")), (trees.PLAIN, ("no", "undecided"))):
         path = trees.as_tree(tmp_path, trees.written("2.12.0", split, lazy))
@@ -245,15 +245,15 @@ def test_what_source_cannot_tell_is_undecided_with_the_reason(tmp_path, capsys):
     assert "source does not tell whether" in capsys.readouterr().out
 
 
-def test_an_undecided_requirement_beside_one_that_fails_decides_nothing(tmp_path):
+def test_failed_requirement_outweighs_undecided_one(tmp_path):
     lazy = trees.LAZY.replace("def _get_graph_module_cls(): ...", "from ._other import _get_graph_module_cls")
     neither = "def split_module(m): return m\n"
     (column,), _ = scan.read([trees.as_tree(tmp_path, trees.written("2.12.0", neither, lazy))])
     assert column.cells["lazy_graph_module"][:3] == ("noop", "no", "no")
 
 
-def test_a_path_as_long_as_the_system_has_it_is_one_sentence(tmp_path, capsys):
-    # What is looked for in it has a longer one. As with a folder that may not be entered, Path.exists raises there.
+def test_path_of_maximum_length_prints_one_sentence(tmp_path, capsys):
+    # The paths inside are too long, so Path.exists raises, as it does in a folder without permission to enter.
     folder = tmp_path
     while len(str(folder)) < 3800:
         folder = folder / ("x" * 200)

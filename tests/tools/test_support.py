@@ -1,4 +1,4 @@
-"""The support page and its record are those of the torch that the tests run on."""
+"""The support page and its record are up to date for the installed torch."""
 
 import json
 
@@ -21,18 +21,18 @@ def here():
     return torch.public
 
 
-def test_the_page_is_not_stale(here):
+def test_support_page_is_up_to_date(here):
     assert support.stale(PAGE) == []
 
 
-def test_what_was_scanned_is_what_was_run_live(here):
+def test_scanned_modes_equal_live_modes_or_are_undecided(here):
     for name, modes in support.known()[here]["scanned"].items():
         live = support.known()[here]["live"][name]
         assert all(modes[key] in (live[key], "undecided") for key in ("auto", "native", "backport"))
 
 
 @same_on_every_torch
-def test_a_page_or_an_entry_that_is_out_of_date_is_told(here, tmp_path, monkeypatch):
+def test_outdated_page_or_entry_is_reported(here, tmp_path, monkeypatch):
     (tmp_path / "support.md").write_text(PAGE.read_text("utf-8").replace("native", "noop"), "utf-8")
     assert support.stale(tmp_path / "support.md") == ["support.md is not what support.json makes"]
     other = json.loads(json.dumps(support.known()))
@@ -42,7 +42,7 @@ def test_a_page_or_an_entry_that_is_out_of_date_is_told(here, tmp_path, monkeypa
 
 
 @same_on_every_torch
-def test_writing_adds_this_torch_in_order_and_makes_the_page(here, tmp_path, monkeypatch):
+def test_write_adds_this_torch_in_order_and_writes_the_page(here, tmp_path, monkeypatch):
     others = {torch: given for torch, given in support.known().items() if torch != here}
     (tmp_path / "support.json").write_text(json.dumps(others))
     monkeypatch.setattr(support, "RECORD", tmp_path / "support.json")
@@ -57,19 +57,19 @@ def test_writing_adds_this_torch_in_order_and_makes_the_page(here, tmp_path, mon
         support.known.cache_clear()
 
 
-def test_a_cell_that_was_scanned_otherwise_than_it_ran_shows_both():
+def test_cell_shows_scanned_and_live_mode_if_they_differ():
     modes = {"auto": "noop", "native": "no", "backport": "yes", "reason": "because"}
     ran = {"scanned": {"lazy_graph_module": {**modes, "auto": "undecided"}}, "live": {"lazy_graph_module": modes}}
     assert "| `lazy_graph_module` | undecided / noop* |\n" in support.page({"2.99.0": ran})
 
 
 @pytest.mark.parametrize("shim", all_shims(), ids=lambda shim: shim.name)
-def test_every_shim_says_when_it_can_go(shim):
+def test_every_shim_has_a_removal_note(shim):
     assert support.removal(shim) != "not said"
     assert support.removal(shim) in PAGE.read_text("utf-8")
 
 
-def test_without_torch_it_is_one_sentence(monkeypatch, capsys):
+def test_missing_torch_prints_one_sentence_and_exits_with_2(monkeypatch, capsys):
     monkeypatch.setattr(support.version, "text", lambda: None)
     for arguments in ([], ["--check"]):
         assert support.main(arguments) == 2

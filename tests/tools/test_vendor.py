@@ -1,4 +1,4 @@
-"""`python -m compat vendor`: whole copies, found edits, and interruptions that never leave a mixture."""
+"""`python -m compat vendor`: complete copies, detected edits, and interruptions that never leave a mixture."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def copy(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def old(copy: Path) -> dict[str, bytes]:
-    """The copy is one of an older version: what is in its files differs, and its manifest says so."""
+    """Turn the copy into one of an older version, with other file contents and a matching manifest."""
     files = {name: content + b"# older\n" for name, content in contents(copy).items() if name != vendor.MANIFEST}
     digests = {name: vendor.digest(content) for name, content in files.items()}
     files[vendor.MANIFEST] = json.dumps({"compat": "0.0.9", "files": digests}).encode()
@@ -46,7 +46,7 @@ def old(copy: Path) -> dict[str, bytes]:
     return files
 
 
-def test_a_copy_is_the_runtime_with_licence_and_manifest_and_without_tools(copy: Path) -> None:
+def test_copy_contains_runtime_licence_and_manifest_but_no_tools(copy: Path) -> None:
     files = contents(copy)
     manifest = json.loads(files.pop(vendor.MANIFEST))
     assert files.pop("LICENSE") == (ROOT / "LICENSE").read_bytes()
@@ -57,14 +57,14 @@ def test_a_copy_is_the_runtime_with_licence_and_manifest_and_without_tools(copy:
     assert manifest["files"].keys() == files.keys() | {"LICENSE"}
 
 
-def test_the_torches_in_the_manifest_are_those_of_the_matrix() -> None:
+def test_manifest_lists_torches_of_the_matrix() -> None:
     text = (ROOT / "pyproject.toml").read_text()
     line = next(line for line in text.splitlines() if line.startswith("matrix-torches"))
     assert tuple(json.loads(line.partition("=")[2])) == vendor.TESTED
 
 
 def lines_of_code(text: bytes) -> int:
-    """The lines that hold code: no blank line, no comment and no docstring."""
+    """Count the lines with code, without blank lines, comments and docstrings."""
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     words: set[int] = set()
     for node in ast.walk(ast.parse(text)):
@@ -76,9 +76,8 @@ def lines_of_code(text: bytes) -> int:
     return len({line for token in tokens for line in range(token.start[0], token.end[0] + 1)} - words)
 
 
-def test_it_is_small_enough_to_be_read(copy: Path) -> None:
-    """Counted are the lines of code of the copied runtime: no blank lines, comments and docstrings, and not the files
-    of shims of kind "fix". Those stand each for itself, and who has one bug to understand reads one of them."""
+def test_runtime_without_fixes_has_under_1500_lines_of_code(copy: Path) -> None:
+    """The files of shims of kind "fix" are not counted: each can be read alone, without the others."""
     fixes = {f"shims/{shim.name}.py" for shim in all_shims() if shim.kind == "fix"}
     python = {name: text for name, text in contents(copy).items() if name.endswith(".py")}
     assert fixes < python.keys()
@@ -87,13 +86,13 @@ def test_it_is_small_enough_to_be_read(copy: Path) -> None:
     assert lines < 1500
 
 
-def test_lines_of_code_are_counted_without_words() -> None:
+def test_lines_of_code_exclude_comments_and_docstrings() -> None:
     text = '"""One\ntwo."""\n\nx = 1  # three\n# four\ndef f(a,\n      b):\n    """Five."""\n    return """\nsix"""\n'
     assert lines_of_code(text.encode()) == 5
 
 
-def test_an_update_replaces_everything(copy: Path, old: dict[str, bytes], capsys: pytest.CaptureFixture[str]) -> None:
-    (copy / "gone.py").write_text("")  # a file that the older version had
+def test_update_replaces_all_files(copy: Path, old: dict[str, bytes], capsys: pytest.CaptureFixture[str]) -> None:
+    (copy / "gone.py").write_text("")  # a file that only the older version has
     manifest = json.loads((copy / vendor.MANIFEST).read_bytes())
     manifest["files"]["gone.py"] = vendor.digest(b"")
     (copy / vendor.MANIFEST).write_text(json.dumps(manifest))
@@ -106,19 +105,19 @@ def test_an_update_replaces_everything(copy: Path, old: dict[str, bytes], capsys
     assert os.listdir(copy.parent) == ["compat"]
 
 
-def test_the_copy_itself_can_be_given_as_well_as_its_folder(copy: Path) -> None:
+def test_path_of_copy_itself_is_accepted(copy: Path) -> None:
     assert main(["vendor", str(copy)]) == 0
     assert main(["vendor", str(copy), "--check"]) == 0
     assert not (copy / "compat").exists()
 
 
-def test_a_link_is_followed(copy: Path, tmp_path: Path) -> None:
+def test_link_to_copy_is_followed(copy: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(copy)
     assert main(["vendor", str(tmp_path / "link")]) == 0
     assert (tmp_path / "link").is_symlink()
 
 
-def test_a_link_in_the_place_of_the_copy_is_followed_too(copy: Path, tmp_path: Path) -> None:
+def test_link_in_place_of_copy_is_followed(copy: Path, tmp_path: Path) -> None:
     engine = tmp_path / "engine"
     engine.mkdir()
     (engine / "compat").symlink_to(os.path.relpath(copy, engine))
@@ -145,7 +144,7 @@ EDITS: dict[str, Callable[[Path], Any]] = {
 
 
 @pytest.mark.parametrize("line", EDITS)
-def test_edits_are_found_and_stop_an_update(line: str, copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_edits_are_found_and_stop_update(line: str, copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     EDITS[line](copy)
     edited = contents(copy)
     capsys.readouterr()
@@ -160,7 +159,7 @@ def test_edits_are_found_and_stop_an_update(line: str, copy: Path, capsys: pytes
     assert main(["vendor", str(copy.parent), "--check"]) == 0
 
 
-def test_line_ends_and_bytecode_are_no_edits(copy: Path) -> None:
+def test_line_endings_and_bytecode_do_not_count_as_edits(copy: Path) -> None:
     path = copy / "patch.py"
     path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
     (copy / "__pycache__").mkdir()
@@ -169,7 +168,7 @@ def test_line_ends_and_bytecode_are_no_edits(copy: Path) -> None:
 
 
 def sentence(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """What `vendor` says of something it cannot do."""
+    """Return the one line that `vendor` prints when it refuses."""
     capsys.readouterr()
     assert main(["vendor", *arguments]) == 2
     out, error = capsys.readouterr()
@@ -180,7 +179,7 @@ def sentence(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 
 @pytest.mark.parametrize("content", [None, "", "[]", "{}", '{"compat": "1"}', '{"compat": "1", "files": 3}', "\xff"])
 @pytest.mark.parametrize("options", [["--check"], [], ["--force"]])
-def test_what_is_no_copy_is_left_alone(
+def test_folder_that_is_no_copy_is_left_unchanged(
     content: str | None, options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     place = tmp_path / "compat"
@@ -193,7 +192,7 @@ def test_what_is_no_copy_is_left_alone(
     assert contents(place) == before
 
 
-def test_places_that_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_impossible_targets_are_refused_in_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
     assert str(tmp_path / "file") in sentence([str(tmp_path / "file")], capsys)
     assert "is no copy" in sentence([str(tmp_path / "file"), "--check"], capsys)
@@ -205,19 +204,19 @@ def test_places_that_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert os.listdir(tmp_path) == ["file"]
 
 
-def test_a_place_where_nothing_can_be_written(
+def test_unwritable_target_is_refused_and_left_unchanged(
     copy: Path, old: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def refuse(self: Path, *_: Any, **__: Any) -> None:
         raise PermissionError(13, "Permission denied", str(self))
 
-    monkeypatch.setattr(Path, "mkdir", refuse)  # permissions do not bind root, who may be running this
+    monkeypatch.setattr(Path, "mkdir", refuse)  # the tests may run as root, for which permissions do not apply
     assert "Permission denied" in sentence([str(copy.parent)], capsys)
     assert contents(copy) == old
 
 
 @pytest.mark.parametrize("where", ["installed", "before setuptools 77", "checkout", "nowhere"])
-def test_the_licence_is_found_wherever_compat_runs_from(where: str, tmp_path: Path) -> None:
+def test_licence_is_found_for_every_kind_of_installation(where: str, tmp_path: Path) -> None:
     shutil.copytree(vendor.PACKAGE, tmp_path / "site" / "compat")
     (tmp_path / "site" / "LICENSE").write_text("that of something else in site-packages, or ours")
     about = tmp_path / "site" / f"compat-{compat.__version__}.dist-info"
@@ -242,13 +241,13 @@ def test_the_licence_is_found_wherever_compat_runs_from(where: str, tmp_path: Pa
         assert (tmp_path / "engine" / "compat" / "LICENSE").read_text().endswith("ours")
 
 
-# Interruptions. Every step that changes something on disk is counted; each run stops at another one.
+# --- Interruptions: each run stops before another step that changes the disk ---------------------------------------
 
 STEPS = {"mkdir": Path, "write_bytes": Path, "replace": os, "rmtree": shutil, "_exchange_in_one_step": vendor}
 
 
 def counting(monkeypatch: pytest.MonkeyPatch, at: int, stop: Callable[[], Any], in_one_step: bool) -> list[int]:
-    """Calls `stop` before the step number `at`; the number of steps seen so far is in the list that is returned."""
+    """Call `stop` before step number `at`. Returns a list with the number of steps so far."""
     seen = [0]
 
     def counted(real: Callable[..., Any]) -> Callable[..., Any]:
@@ -281,9 +280,7 @@ def is_one_of(copy: Path, old: dict[str, bytes]) -> bool:
 
 
 @pytest.mark.parametrize("in_one_step", [True, False])
-def test_an_exception_at_any_step_leaves_the_old_copy_or_the_new_one(
-    in_one_step: bool, copy: Path, old: dict[str, bytes]
-) -> None:
+def test_exception_at_any_step_leaves_old_or_new_copy(in_one_step: bool, copy: Path, old: dict[str, bytes]) -> None:
     ended, at = False, 0
     while not ended:
         at += 1
@@ -303,7 +300,7 @@ def test_an_exception_at_any_step_leaves_the_old_copy_or_the_new_one(
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 @pytest.mark.parametrize("in_one_step", [True, False])
-def test_a_run_killed_at_any_step_leaves_one_of_them_too_and_the_next_run_cleans_up(
+def test_kill_at_any_step_leaves_old_or_new_copy_and_next_run_cleans_up(
     in_one_step: bool,
     copy: Path,
     old: dict[str, bytes],
@@ -323,7 +320,7 @@ def test_a_run_killed_at_any_step_leaves_one_of_them_too_and_the_next_run_cleans
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115
             os._exit(main(["vendor", str(copy.parent)]))
         code = os.waitpid(child, 0)[1]
-        # Where the system cannot exchange in one step, a kill between the two leaves the old copy aside.
+        # If the system cannot exchange in one step, a kill between the two steps leaves the old copy aside.
         assert is_one_of(copy, old) or (not in_one_step and not copy.exists()), f"step {at}"
         vendor.tidy(copy)
         assert is_one_of(copy, old), f"step {at}"
@@ -333,7 +330,7 @@ def test_a_run_killed_at_any_step_leaves_one_of_them_too_and_the_next_run_cleans
     assert at > 20
 
 
-def test_a_first_copy_that_is_interrupted_is_not_there(tmp_path: Path) -> None:
+def test_interrupted_first_copy_does_not_exist(tmp_path: Path) -> None:
     at, ended = 0, False
     while not ended:
         at += 1

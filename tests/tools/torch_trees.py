@@ -1,4 +1,4 @@
-"""Small torches to scan: written here, or made of the installed torch's own source files."""
+"""Small torches to scan: written by hand, or made from the source files of the installed torch."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SPLIT = "torch/fx/passes/split_module.py"
 
 
 def written(torch: str, split: str, lazy: str = LAZY) -> dict[str, str]:
-    """The files of a torch that calls itself `torch`, with these two modules."""
+    """Return the files of a torch of version `torch` with these two modules."""
     files = {f"{package}/__init__.py": "" for package in _ESSENTIAL}
     return files | {
         "torch/version.py": f"__version__ = {torch!r}\n",
@@ -35,12 +35,12 @@ def written(torch: str, split: str, lazy: str = LAZY) -> dict[str, str]:
 
 
 def installed() -> dict[str, str]:
-    """The files of the installed torch that say its version and that the shims ask about."""
+    """Return the files of the installed torch that hold its version and the code that the shims check."""
     parent = Path(version.root()).parent
     names = {"torch/version.py", *(f"{package}/__init__.py" for package in _ESSENTIAL)}
 
     def read(name: str) -> str | None:
-        names.add(name)  # not only modules: a requirement may read a header, too
+        names.add(name)  # a requirement can read a header as well as a module
         return (parent / name).read_text("utf-8") if (parent / name).is_file() else None
 
     source = Source(read)
