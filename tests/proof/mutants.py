@@ -327,7 +327,7 @@ def expected(shim: Any, mutant: Mutant, before: Before, broken: list[str]) -> tu
 
 
 class Before(NamedTuple):
-    """What compat answers about the unchanged torch."""
+    """The answers of compat about the unchanged torch."""
 
     targets: list[str]
     holds: dict[str, bool]

@@ -47,7 +47,7 @@ class Asked:
 
 
 class Model:
-    """What torch should do, described without patches.
+    """The expected behaviour of torch, described without patches.
 
     Copies with the same registry keys form a group. A group has one layer for each split_module that it reaches. Layers
     are stacked in order of arrival. The topmost layer whose group has an opinion decides.
@@ -240,10 +240,8 @@ class History(RuleBasedStateMachine):
         for asked in self.model.asked:
             if asked.thread is None:
                 self.modules[asked.copy].uninstall("lazy_graph_module")
-        for (
-            module,
-            space,
-        ) in self.spaces.items():  # removes only the wrappers of this test
+        # Removes only the wrappers of this test.
+        for module, space in self.spaces.items():
             for name in OVER:
                 if name in space:
                     setattr(module, name, space[name])
