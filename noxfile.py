@@ -66,9 +66,9 @@ def proof(session: nox.Session, torch: str) -> None:
     """What takes long, on one torch: hundreds of changes of torch's private API, 2,000 histories, all slow tests."""
     install(session, torch, "test")
     environment = {"COMPAT_TEST_TORCH": torch, "COMPAT_TEST_EXAMPLES": "2000"}
-    session.run("python", "-W", "ignore", "tests/mutants.py")
+    session.run("python", "-W", "ignore", "tests/proof/mutants.py")
     session.run("pytest", "-m", "slow", env=environment)
-    session.run("pytest", "tests/test_any_history.py", env=environment)
+    session.run("pytest", "tests/proof/test_any_history.py", env=environment)
 
 
 @nox.session

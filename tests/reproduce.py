@@ -1,9 +1,10 @@
-"""Runs reproducers, each in a process of its own, and prints what came out: `python tests/reproduce.py [with] NAME...`
+"""Run reproducers in new processes and print their outcomes: `python tests/reproduce.py [with] NAME...`
 
-A reproducer is a file in `reproducers/` with the name of its shim. Its `outcome()` says "right", or in a few words what
-is wrong. `PROCESSES = 2` has it run twice with one cache directory, and the last run counts. The processes are forks of
-one that has imported Dynamo and Inductor; `BARE = True` gets a Python that has imported nothing. With the word "with",
-its shim is installed, and its mode follows in brackets.
+A reproducer is a file in `reproducers/` with the name of its shim. Its `outcome()` returns "right", or says in a few
+words what is wrong. With the word "with", the shim is installed first and the printed outcome ends with its mode.
+
+Each process is a fork of one that has imported Dynamo and Inductor. `BARE = True` in a reproducer asks for a Python
+that has imported nothing. `PROCESSES = 2` runs it twice with one cache directory; the second outcome counts.
 """
 
 from __future__ import annotations
@@ -18,28 +19,30 @@ from contextlib import contextmanager
 from pathlib import Path
 from unittest import mock
 
-from warm import Warm
+from helpers.warm import Warm
 
 HERE = Path(__file__).parent
 
 
 @contextmanager
 def compile_quickly() -> Iterator[None]:
-    """Keeps Inductor from half a minute of trying out the C++ compiler before it compiles its first small kernel: of
-    the kinds of vectors that a CPU may have, one is taken at its word. Not part of any cache's key: it wants a cache
-    directory of its own."""
+    """Spare Inductor half a minute of compiler checks before its first small kernel.
+
+    One kind of CPU vectors is used without trying it out. Cache keys do not contain this setting, so use it with a
+    separate cache directory.
+    """
     from torch._inductor import config, cpu_vec_isa
 
     known = cpu_vec_isa.supported_vec_isa_list
     one = [isa for isa in known if type(isa).__name__ == "VecAVX2"] or known
-    # Compiled here: another process would find out for itself what vectors there are, and the code is not for those.
+    # One thread: a compile worker process would detect the vectors itself, and the code is not made for those.
     believed = {"cpp_cache_precompile_headers": False, "cpp.vec_isa_ok": True, "compile_threads": 1}
     with config.patch(believed), mock.patch.object(cpu_vec_isa, "supported_vec_isa_list", one):
         yield
 
 
 def here(name: str, shim: bool, folder: str) -> str:
-    """One run, in this process."""
+    """Run a reproducer once in this process and return its outcome."""
     os.environ.update(TORCHINDUCTOR_CACHE_DIR=folder, TORCHINDUCTOR_COMPILE_THREADS="1")
     module = importlib.import_module(f"reproducers.{name}")
     if shim:
@@ -48,7 +51,7 @@ def here(name: str, shim: bool, folder: str) -> str:
         compat.install(name)
     try:
         said = module.outcome()
-    except Exception as error:  # noqa: BLE001 (that it raises is the outcome)
+    except Exception as error:  # noqa: BLE001 (the exception is the outcome)
         said = f"{type(error).__name__}: {str(error).splitlines()[0][:80] if str(error) else ''}"
     if shim:
         said = f"{said} ({next(row.mode for row in compat.status() if row.name == name)})"

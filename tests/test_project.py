@@ -1,4 +1,4 @@
-"""What the project says in several places, it says alike."""
+"""Settings that several project files repeat are equal in all of them."""
 
 import configparser
 import re
@@ -8,11 +8,11 @@ import pytest
 
 tomllib = pytest.importorskip("tomllib", reason="tomllib came with Python 3.11")
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[1]
 CHOSEN = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["compat"]
 
 
-def test_tox_has_the_torches_of_pyproject():
+def test_tox_lists_torches_of_pyproject():
     tox = configparser.ConfigParser()
     tox.read(ROOT / "tox.ini")
     torches = CHOSEN["matrix-torches"]
@@ -22,13 +22,13 @@ def test_tox_has_the_torches_of_pyproject():
     assert tox["testenv"]["set_env"].split("\n")[1:] == told
 
 
-def test_the_default_torches_are_some_of_the_matrix_and_the_newest_is_among_them():
+def test_default_torches_belong_to_matrix_and_include_newest():
     assert set(CHOSEN["default-torches"]) < set(CHOSEN["matrix-torches"])
     assert CHOSEN["default-torches"][-1] == CHOSEN["matrix-torches"][-1]
     assert CHOSEN["demo-torch"] in CHOSEN["default-torches"]
 
 
-def test_the_readme_names_every_torch_of_the_matrix_and_one_test_command():
+def test_readme_names_every_matrix_torch_and_one_test_command():
     readme = (ROOT / "README.md").read_text()
     table = readme[readme.index("| torch | under `auto`") :]
     assert re.findall(r"\d+\.\d+\.\d+", table[: table.index("\n\n")]) == CHOSEN["matrix-torches"]

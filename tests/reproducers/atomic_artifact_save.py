@@ -1,4 +1,4 @@
-"""Artifacts that cannot be written, saved where good ones are."""
+"""Artifacts whose serialization fails are saved over good files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def outcome() -> str:
     module: Any = sys.modules["torch._inductor.standalone_compile"]  # the attribute of that name is a function
     kind = getattr(module, "CacheCompiledArtifact", module.CompiledArtifact)
     artifact = kind(None, (b"", SimpleNamespace(aot_autograd_artifacts=["key"])))
-    function = AOTCompiledFunction.__new__(AOTCompiledFunction)  # with nothing in it that could be serialized
+    function = AOTCompiledFunction.__new__(AOTCompiledFunction)  # it has no attributes, so its serialization fails
     saves: dict[str, Callable[[str], object]] = {
         "function": function.save_compiled_function,
         "artifact": lambda path: artifact.save(path=path),

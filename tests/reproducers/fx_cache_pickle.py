@@ -1,4 +1,4 @@
-"""Passes of the user that say for the cache's key who they are: by objects whose pickling raises."""
+"""User passes whose cache key, their `uuid()`, raises when it is pickled."""
 
 from __future__ import annotations
 

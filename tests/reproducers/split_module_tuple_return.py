@@ -1,4 +1,4 @@
-"""`split_module` asked for tuples, with the name bound before the shim could know of it."""
+"""`split_module`, imported by name before the shim is installed, is called with `tuple_return=True`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A view with a dynamic dimension: can the graph that returns it be saved?"""
+"""A graph returns a view with a dynamic dimension, and torch should save the graph in its cache."""
 
 from __future__ import annotations
 

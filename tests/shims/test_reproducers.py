@@ -1,0 +1,63 @@
+"""Runs the reproducer of every fix on this torch, without its shim and with it.
+
+docs/reproducers.md records the outcomes. `COMPAT_TEST_RECORD=1` makes these tests write that table."""
+
+from __future__ import annotations
+
+import os
+import re
+
+import pytest
+import torch
+from helpers.this_torch import RELEASE, ROOT, needs_compiler
+from helpers.warm import Warm
+from reproduce import outcome
+
+NAMES = sorted(path.stem for path in (ROOT / "tests" / "reproducers").glob("*.py"))
+TABLE = ROOT / "docs" / "reproducers.md"
+HEAD = """# Outcomes of the reproducers
+
+The outcome of each reproducer (`tests/reproducers/`) in a new process, without its shim and with it. The mode of the
+shim is in brackets. `COMPAT_TEST_RECORD=1 pytest tests/shims/test_reproducers.py` writes the rows of one torch.
+
+| shim | torch | without | with |
+|---|---|---|---|
+"""
+TORCH = torch.__version__.partition("+")[0]
+# FIXED: the release that contains the fix, by upstream's history and not by compat's answer.
+# FIRST: the first release with the defect, if older torches do not have it.
+FIXED = {
+    "cpp_indirect_assert": (2, 12),
+    "fx_cache_pickle": (2, 11),
+    "operator_str": (2, 13),
+    "cache_dir": (2, 13),
+    "atomic_artifact_save": (2, 12),
+    "aot_runtime_env": (2, 12),
+    "autotune_raw_stream": (2, 10),
+    "split_module_tuple_return": (2, 12),
+    "fx_strides": (2, 13),
+    "view_meta_cache": (2, 14),
+    "symbolic_view_meta": (2, 11),
+}
+FIRST = {"aot_runtime_env": (2, 10)}
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", NAMES)
+def test_reproducer_fails_only_on_affected_torch_without_shim(name: str, warm: Warm) -> None:
+    without, fixed = (outcome(name, shim, warm) for shim in (False, True))
+    affected = FIXED.get(name, (99,)) > RELEASE
+    if FIRST.get(name, (0,)) > RELEASE:  # the defect is younger than this torch, so the shim changes nothing
+        assert fixed == f"{without} (noop)"
+    else:
+        assert (without != "right") == affected, without
+        assert fixed == ("right (backport)" if affected else "right (native)")
+    row = f"| {name} | {TORCH} | {without} | {fixed} |"
+    if os.environ.get("COMPAT_TEST_RECORD"):
+        old = TABLE.read_text().splitlines()[len(HEAD.splitlines()) :] if TABLE.exists() else []
+        rows = {tuple(line.split(" | ")[:2]): line for line in (*old, row)}
+        ordered = sorted(
+            rows.values(), key=lambda line: (line.split(" | ")[0], [*map(int, re.findall(r"\d+", line)[:3])])
+        )
+        TABLE.write_text(HEAD + "\n".join(ordered) + "\n")
+    assert row in TABLE.read_text().splitlines()
