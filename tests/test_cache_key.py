@@ -20,7 +20,7 @@ from warm import Warm
 
 import compat
 from compat.shims import all_shims
-from compat.tools import chain
+from compat.tools.demo import chain
 
 CONFIG = torch.compiler.config
 

@@ -17,7 +17,7 @@ from torch._inductor import config
 from warm import Warm
 
 import compat
-from compat.tools import chain, lowering
+from compat.tools.demo import chain, lowering
 
 
 def ours() -> Any:

@@ -24,7 +24,7 @@ from torch.fx.experimental.symbolic_shapes import ShapeEnv
 import compat
 from compat.shims import realize_on_reuse as shim
 from compat.shims.realize_on_reuse import bytes_spared
-from compat.tools import chain, lowering
+from compat.tools.demo import chain, lowering
 
 BOX = ir.StorageBox
 F32, BF16 = torch.float32, torch.bfloat16

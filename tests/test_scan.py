@@ -18,7 +18,7 @@ from compat import version
 from compat.__main__ import main
 from compat.probe import Live
 from compat.shims import all_shims
-from compat.tools import scan
+from compat.tools.scan import scan
 
 needs_torch = pytest.mark.skipif(version.root() is None, reason="torch is not installed")
 # Shims whose native signal is behaviour alone: source can never decide these.

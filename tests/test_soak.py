@@ -18,7 +18,7 @@ from warm import Warm
 
 import compat
 from compat.patch import shared
-from compat.tools import chain, lowering
+from compat.tools.demo import chain, lowering
 
 
 def program(rng: random.Random) -> Iterator[Callable[[], None]]:

@@ -9,7 +9,7 @@ from packaging.version import Version
 
 from compat import version
 from compat.shims import all_shims
-from compat.tools import support
+from compat.tools.scan import support
 
 PAGE = Path(__file__).parent.parent / "docs" / "support.md"
 
@@ -35,11 +35,11 @@ def test_what_was_scanned_is_what_was_run_live(here):
 @same_on_every_torch
 def test_a_page_or_an_entry_that_is_out_of_date_is_told(here, tmp_path, monkeypatch):
     (tmp_path / "support.md").write_text(PAGE.read_text("utf-8").replace("native", "noop"), "utf-8")
-    assert support.stale(tmp_path / "support.md") == ["support.md is not what support.json makes"]
+    assert support.stale(tmp_path / "support.md") == ["support.md differs from the page that support.json makes"]
     other = json.loads(json.dumps(support.known()))
     other[here]["live"]["lazy_graph_module"]["auto"] = "another"
     monkeypatch.setattr(support, "known", lambda: other)
-    assert support.stale(PAGE)[0] == f"support.json does not have what torch {here} gets"
+    assert support.stale(PAGE)[0] == f"support.json does not contain the modes of torch {here}"
 
 
 @same_on_every_torch
@@ -74,4 +74,4 @@ def test_without_torch_it_is_one_sentence(monkeypatch, capsys):
     monkeypatch.setattr(support.version, "text", lambda: None)
     for arguments in ([], ["--check"]):
         assert support.main(arguments) == 2
-        assert capsys.readouterr().err == "compat: torch is not installed, or does not say which it is\n"
+        assert capsys.readouterr().err == "compat: torch is not installed, or states no version that can be parsed\n"

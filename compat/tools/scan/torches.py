@@ -1,6 +1,6 @@
-"""Torch source text wherever it lies: in a wheel, an unpacked tree, a git checkout or an environment.
+"""Read torch source text from a wheel, an unpacked tree, a git checkout or an environment.
 
-A wheel is read in place: its directory, and then the few files that the requirements ask about. Nothing is unpacked,
+A wheel is read in place: first its directory, then the few files that the requirements ask about. Nothing is unpacked,
 imported or executed.
 """
 
@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from .. import version
-from ..errors import UNPARSABLE, CompatError
-from ..requirements import Found, Undecided
-from ..source import Source
+from ... import version
+from ...errors import UNPARSABLE, CompatError
+from ...requirements import Found, Undecided
+from ...source import Source
 
 Read = Callable[[str], "bytes | None"]
 
