@@ -95,9 +95,9 @@ BAD = {
     "truncated.whl": "not a whole wheel",
     "no-torch.zip": "no torch in it",
     "no-record.whl": "it has no RECORD",
-    "newer-zip.whl": "not a whole wheel",
+    "newer-zip.whl": "not readable by this Python",
     "damaged.whl": "is damaged",
-    "no-version": "neither torch/version.py nor version.txt",
+    "no-version": "neither torch/version.py nor version.txt states",
     "no-package": "no torch/_inductor/__init__.py",
     "no-module.whl": f"lacks {trees.SPLIT}",
     "no-module-installed": f"lacks {trees.SPLIT}",
@@ -214,9 +214,13 @@ def test_losing_the_forced_backport_is_a_loss_too(tmp_path, three):
     assert main(["scan", newer, "--against", three["2.10.0"]]) == 1
 
 
-def test_an_unreadable_old_one_does_not_count_as_no_difference(tmp_path, three, capsys):
+def test_a_missing_old_torch_is_an_error_before_any_table(tmp_path, three, capsys):
     assert main(["scan", three["2.12.0"], "--against", str(tmp_path / "none")]) == 2
-    assert "lazy_graph_module" in capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == f"compat: {tmp_path / 'none'}: there is no such file or folder\n"
+    assert main(["scan", three["2.12.0"], "--against", str(tmp_path / "none"), "--json"]) == 2
+    assert json.loads(capsys.readouterr().out)["torches"] == []
 
 
 def test_json_has_the_modes_the_changes_and_the_evidence(tmp_path, three, capsys):

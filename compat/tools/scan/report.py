@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -42,16 +43,27 @@ def changes(pairs: Iterable[tuple[Column, Column]]) -> list[Change]:
 
 def scan(paths: list[str], against: str | None = None, as_json: bool = False) -> tuple[str, list[str], int]:
     """Return the text to print, a sentence for each path that cannot be read, and the exit status."""
+    old, sentences = _read_old(against) if against else ([], [])
+    if sentences:  # a table without the torch to compare with would look like "nothing differs"
+        return _json([], set(), [], sentences) if as_json else "", sentences, 2
     columns, sentences = read(paths)
-    old, more = read([against] if against else [])
-    columns, sentences = old + columns, sentences + more
-    if against:
-        differ = changes((column, other) for column in old for other in columns[1:])
+    if old:
+        differ = changes((old[0], other) for other in columns)
+        names = {change.shim for change in differ}
     else:
         differ = changes(pairwise(columns))
-    names = {change.shim for change in differ} if old else {shim.name for shim in all_shims()}
-    shown = _json(columns, names, differ, sentences) if as_json else _text(columns, names, differ)
-    return shown, sentences, 2 if sentences else int(bool(against) and any(change.lost for change in differ))
+        names = {shim.name for shim in all_shims()}
+    columns = old + columns
+    shown = _json(columns, names, differ, sentences) if as_json else _text(columns, names, differ, [*paths, against])
+    return shown, sentences, 2 if sentences else int(bool(old) and any(change.lost for change in differ))
+
+
+def _read_old(path: str) -> tuple[list[Column], list[str]]:
+    columns, sentences = read([path])
+    if len(columns) > 1:
+        several = ", ".join(column.path for column in columns)
+        return [], [f"{path}: it has several torches, name one of them: {several}"]
+    return columns, sentences
 
 
 def _json(columns: list[Column], names: set[str], differ: list[Change], sentences: list[str]) -> str:
@@ -80,27 +92,50 @@ def _json(columns: list[Column], names: set[str], differ: list[Change], sentence
     return json.dumps({"torches": torches, "changes": changed, "unreadable": sentences}, indent=2)
 
 
-def _text(columns: list[Column], names: set[str], differ: list[Change]) -> str:
+def _text(columns: list[Column], names: set[str], differ: list[Change], given: Collection[str | None]) -> str:
     if not columns:
         return ""
-    rows: list[tuple[str, ...]] = [("shim", "asked for", *(column.torch for column in columns))]
-    for name in (shim.name for shim in all_shims() if shim.name in names):
+    labels = label(columns)
+    heads = [labels[column.path] for column in columns]
+    rows: list[tuple[str, ...]] = [("shim", "asked for", *heads)]
+    ordered = [shim.name for shim in all_shims() if shim.name in names]
+    for name in ordered:
         cells = [column.cells[name] for column in columns]
         rows += [(name, "auto", *(cell.auto for cell in cells)), ("", "backport", *(cell.backport for cell in cells))]
-    parts = [table(rows) if names else f"nothing differs: {', '.join(column.torch for column in columns)}"]
-    parts += ["\n".join([_headline(change), *(f"    {line}" for line in _why(change))]) for change in differ]
-    unsure = [(c.torch, name, c.cells[name]) for c in columns for name in sorted(names)]
-    parts += [f"{name}, {torch}: {cell.reason}" for torch, name, cell in unsure if cell.auto == UNDECIDED]
+    parts = [table(rows) if names else f"nothing differs: {', '.join(heads)}"]
+    legend = [f"{labels[c.path]}: {c.path}" for c in columns if labels[c.path] != c.torch or c.path not in given]
+    parts += ["\n".join(legend)] if legend else []
+    parts += ["\n".join([_headline(change, labels), *(f"    {line}" for line in _why(change))]) for change in differ]
+    parts += ["\n".join(lines) for name in ordered if (lines := list(_reasons(name, columns, labels)))]
     return "\n\n".join(parts)
 
 
-def _headline(change: Change) -> str:
+def label(columns: list[Column]) -> dict[str, str]:
+    """Map the path of each column to a head: the version, numbered if several columns have the same version."""
+    same = Counter(column.torch for column in columns)
+    numbered = {c.path: f"{c.torch} [{i}]" for i, c in enumerate(columns, 1)}
+    return {c.path: c.torch if same[c.torch] == 1 else numbered[c.path] for c in columns}
+
+
+def _reasons(name: str, columns: list[Column], labels: dict[str, str]) -> Iterator[str]:
+    """Explain each `noop` and `undecided` of a shim. Torches with the same reason share a line."""
+    reasons: dict[str, list[str]] = {}
+    for column in columns:
+        cell = column.cells[name]
+        if cell.auto in ("noop", UNDECIDED):
+            reason = cell.reason.replace(f"torch {column.torch}", "torch")
+            reasons.setdefault(f"{cell.auto}: {reason}", []).append(labels[column.path])
+    for reason, heads in reasons.items():
+        yield f"{name}, {', '.join(heads)}: {reason}"
+
+
+def _headline(change: Change, labels: dict[str, str]) -> str:
     old, new = change.cells
     what = f"{old.auto} -> {new.auto}"
     if old.backport != new.backport:
         what += f", backport if asked for: {old.backport} -> {new.backport}"
     lost = " (lost)" if change.lost else ""
-    return f"{change.shim}, {change.before.torch} -> {change.after.torch}: {what}{lost}"
+    return f"{change.shim}, {labels[change.before.path]} -> {labels[change.after.path]}: {what}{lost}"
 
 
 def _why(change: Change) -> list[str]:

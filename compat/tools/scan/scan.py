@@ -12,7 +12,8 @@ from ...adapters import adapter_for
 from ...probe import Answer, Reader, answer
 from ...selection import Shim, decide
 from ...shims import all_shims
-from .torches import Unreadable, opened
+from .progress import progress
+from .torches import Unreadable, opened, places
 
 UNDECIDED = "undecided"
 
@@ -74,14 +75,20 @@ def _all_hold(answers: Iterable[Answer]) -> str:
 
 
 def read(paths: Iterable[str]) -> tuple[list[Column], list[str]]:
-    """Read the torches at these paths, older ones first. Return a sentence for each path that cannot be read, too."""
+    """Read the torches at these paths, older ones first.
+
+    An environment with several torches gives a column for each. The second result has a sentence for each path that
+    cannot be read.
+    """
     columns, sentences = [], []
-    for path in paths:
-        try:
-            with opened(path) as torch:
-                columns.append(Column(path, torch.version, judge(torch.version, torch.source)))
-        except Unreadable as error:
-            sentences.append(str(error))
+    with progress() as show:
+        for path in (place for given in paths for place in places(given)):
+            show(f"reading {path}")
+            try:
+                with opened(path) as torch:
+                    columns.append(Column(path, torch.version, judge(torch.version, torch.source)))
+            except Unreadable as error:
+                sentences.append(str(error))
     columns.sort(key=lambda column: _rank(column.torch))
     return columns, sentences
 
