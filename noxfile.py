@@ -124,7 +124,7 @@ def vendored(session: nox.Session) -> None:
 def support(session: nox.Session, torch: str) -> None:
     """Writes what one torch gets into docs/support.md. For when a shim, a requirement or a reason has changed."""
     install(session, torch, "demo")
-    session.run("python", "-m", "compat.tools.support")
+    session.run("python", "-m", "compat.tools.scan.support")
 
 
 @nox.session

@@ -25,8 +25,8 @@ from results import save
 from torch.fx._lazy_graph_module import _LazyGraphModule
 
 from compat.tools import vendor
-from compat.tools.model import capture
-from compat.tools.timing import interleaved
+from compat.tools.demo.model import capture
+from compat.tools.demo.timing import interleaved
 
 ROUNDS = 15
 LAYERS = {57: 28, 161: 80}

@@ -23,10 +23,10 @@ from results import save
 from torch.fx._lazy_graph_module import _use_lazy_graph_module
 
 import compat
-from compat.tools import first
-from compat.tools.demo import Piecewise, counted, deferred_in
-from compat.tools.model import capture, partitions, split
-from compat.tools.timing import interleaved
+from compat.tools.demo import first
+from compat.tools.demo.demo import Piecewise, counted, deferred_in
+from compat.tools.demo.model import capture, partitions, split
+from compat.tools.demo.timing import interleaved
 
 
 @contextlib.contextmanager

@@ -29,7 +29,7 @@ from torch._inductor.codecache import FxGraphCache
 from torch._inductor.utils import fresh_cache
 
 import compat
-from compat.tools import chain
+from compat.tools.demo import chain
 
 _START = """
 import json, sys, time

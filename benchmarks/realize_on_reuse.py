@@ -30,7 +30,7 @@ from torch._inductor.utils import fresh_cache
 from torch._inductor.virtualized import V
 
 import compat
-from compat.tools import chain, lowering
+from compat.tools.demo import chain, lowering
 
 BOX = ir.StorageBox
 DEPTHS = (8, 24, 80)

@@ -1,1 +1,1 @@
-"""For people, at the command line. The runtime never imports this, and a vendored copy does not have it."""
+"""The command line tools. The runtime never imports them, and a vendored copy does not contain them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from ..selection import Shim
 from ..shims import all_shims
 from .gates import Lines, search
 from .ranges import Range, torch_range
-from .support import Modes, known, removal
+from .scan.support import Modes, known, removal
 from .unused import Definition, count, unused
 
 _PACKAGE = Path(__file__).parents[1]
@@ -132,6 +133,12 @@ def _engine_report(paths: list[str], torches: Range) -> tuple[str, list[str]]:
     spans += [(one.path, one.first, one.last) for one in left]
     lines += ["", f"{constant} of {len(gates)} version gates have one outcome; {count(spans)} lines are dead"]
     return "\n".join(lines), sentences
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command."""
+    parser.add_argument("paths", nargs="*", metavar="ENGINE_DIR", help="look for dead version branches in here instead")
+    parser.add_argument("--torch", dest="spec", required=True, metavar="SPEC", help="'>=2.12', or a file that pins it")
 
 
 def run(paths: list[str], spec: str) -> int:

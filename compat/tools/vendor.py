@@ -6,6 +6,7 @@ copy or the new one.
 
 from __future__ import annotations
 
+import argparse
 import ctypes
 import hashlib
 import json
@@ -40,6 +41,14 @@ class Copy(NamedTuple):
     def differences(self) -> Iterator[str]:
         for kind in ("changed", "missing", "extra"):
             yield from (f"  {kind:<8} {path}" for path in getattr(self, kind))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command."""
+    parser.add_argument("dest", metavar="DEST", help="the folder that holds the copy, or will hold it")
+    parser.add_argument("--name", help="the name of the copy in that folder (default: compat)")
+    parser.add_argument("--force", action="store_true", help="overwrite a copy that was edited")
+    parser.add_argument("--check", action="store_true", help="change nothing; list the edits in the copy")
 
 
 def run(dest: str, name: str | None, force: bool, check: bool) -> int:

@@ -20,7 +20,7 @@ from reproduce import compile_quickly
 
 import compat
 from compat.shims import all_shims
-from compat.tools import chain
+from compat.tools.demo import chain
 
 CONFIG = torch.compiler.config
 

@@ -352,7 +352,7 @@ def before() -> Before:
 
 def from_file(name: str) -> Any:
     """Load a tool of compat that needs torch only, without importing compat."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "compat" / "tools" / f"{name}.py")
+    spec = importlib.util.spec_from_file_location(name, ROOT / "compat" / "tools" / "demo" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -19,7 +19,7 @@ from helpers.worker import Worker
 
 import compat
 from compat.patch import shared
-from compat.tools import chain, lowering
+from compat.tools.demo import chain, lowering
 
 
 def program(rng: random.Random) -> Iterator[Callable[[], None]]:

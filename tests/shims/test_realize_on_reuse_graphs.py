@@ -17,7 +17,7 @@ from reproduce import compile_quickly
 from torch._inductor import config
 
 import compat
-from compat.tools import chain, lowering
+from compat.tools.demo import chain, lowering
 
 
 def ours() -> Any:

@@ -23,7 +23,7 @@ from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 from compat.shims import realize_on_reuse as shim
 from compat.shims.realize_on_reuse import bytes_spared
-from compat.tools import lowering
+from compat.tools.demo import lowering
 
 BOX = ir.StorageBox
 

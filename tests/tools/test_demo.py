@@ -6,8 +6,8 @@ from helpers.this_torch import ROOT, WORKING
 
 from compat import lazy_graph_module
 from compat.__main__ import main
-from compat.tools import demo
-from compat.tools.model import capture, partitions, split
+from compat.tools.demo import demo
+from compat.tools.demo.model import capture, partitions, split
 
 LAYERS = 2
 

@@ -18,7 +18,7 @@ from compat import version
 from compat.__main__ import main
 from compat.probe import Live
 from compat.shims import all_shims
-from compat.tools import scan
+from compat.tools.scan import scan
 
 needs_torch = pytest.mark.skipif(version.root() is None, reason="torch is not installed")
 # The native mode of these shims depends on behaviour, which source never shows.
@@ -95,9 +95,9 @@ BAD = {
     "truncated.whl": "not a whole wheel",
     "no-torch.zip": "no torch in it",
     "no-record.whl": "it has no RECORD",
-    "newer-zip.whl": "not a whole wheel",
+    "newer-zip.whl": "not readable by this Python",
     "damaged.whl": "is damaged",
-    "no-version": "neither torch/version.py nor version.txt",
+    "no-version": "neither torch/version.py nor version.txt states",
     "no-package": "no torch/_inductor/__init__.py",
     "no-module.whl": f"lacks {trees.SPLIT}",
     "no-module-installed": f"lacks {trees.SPLIT}",
@@ -214,9 +214,13 @@ def test_lost_backport_by_name_is_a_loss(tmp_path, three):
     assert main(["scan", newer, "--against", three["2.10.0"]]) == 1
 
 
-def test_unreadable_old_torch_exits_with_2(tmp_path, three, capsys):
+def test_a_missing_old_torch_is_an_error_before_any_table(tmp_path, three, capsys):
     assert main(["scan", three["2.12.0"], "--against", str(tmp_path / "none")]) == 2
-    assert "lazy_graph_module" in capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == f"compat: {tmp_path / 'none'}: there is no such file or folder\n"
+    assert main(["scan", three["2.12.0"], "--against", str(tmp_path / "none"), "--json"]) == 2
+    assert json.loads(capsys.readouterr().out)["torches"] == []
 
 
 def test_json_contains_modes_changes_and_evidence(tmp_path, three, capsys):

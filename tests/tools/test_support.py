@@ -8,7 +8,7 @@ from packaging.version import Version
 
 from compat import version
 from compat.shims import all_shims
-from compat.tools import support
+from compat.tools.scan import support
 
 PAGE = ROOT / "docs" / "support.md"
 
@@ -34,11 +34,11 @@ def test_scanned_modes_equal_live_modes_or_are_undecided(here):
 @same_on_every_torch
 def test_outdated_page_or_entry_is_reported(here, tmp_path, monkeypatch):
     (tmp_path / "support.md").write_text(PAGE.read_text("utf-8").replace("native", "noop"), "utf-8")
-    assert support.stale(tmp_path / "support.md") == ["support.md is not what support.json makes"]
+    assert support.stale(tmp_path / "support.md") == ["support.md differs from the page that support.json makes"]
     other = json.loads(json.dumps(support.known()))
     other[here]["live"]["lazy_graph_module"]["auto"] = "another"
     monkeypatch.setattr(support, "known", lambda: other)
-    assert support.stale(PAGE)[0] == f"support.json does not have what torch {here} gets"
+    assert support.stale(PAGE)[0] == f"support.json does not contain the modes of torch {here}"
 
 
 @same_on_every_torch
@@ -73,4 +73,4 @@ def test_missing_torch_prints_one_sentence_and_exits_with_2(monkeypatch, capsys)
     monkeypatch.setattr(support.version, "text", lambda: None)
     for arguments in ([], ["--check"]):
         assert support.main(arguments) == 2
-        assert capsys.readouterr().err == "compat: torch is not installed, or does not say which it is\n"
+        assert capsys.readouterr().err == "compat: torch is not installed, or states no version that can be parsed\n"

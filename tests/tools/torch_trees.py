@@ -9,7 +9,7 @@ from compat import version
 from compat.probe import answer
 from compat.shims import all_shims
 from compat.source import Source
-from compat.tools.torches import _ESSENTIAL
+from compat.tools.scan.torches import _ESSENTIAL
 
 LAZY = """
 _force_skip_lazy_graph_module_flag = False

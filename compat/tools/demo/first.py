@@ -1,6 +1,6 @@
-"""The very first split of a fresh process, for the demo and the benchmarks: `python -m compat.tools.first LAYERS WAY`.
+"""Time the first split of a fresh process: `python -m compat.tools.demo.first LAYERS WAY`.
 
-Prints the seconds that it took. `compat` counts in full: importing it, probing torch, making the backport and using it.
+Prints the seconds. The time of `compat` counts in full: import, probing torch, building the backport, and using it.
 """
 
 from __future__ import annotations
@@ -10,12 +10,20 @@ import subprocess
 import sys
 import time
 
-PACKAGE = __name__.rpartition(".tools.")[0] or __package__.rpartition(".")[0]
+PACKAGE = (__package__ or "").rpartition(".tools.")[0]
 
 
 def measure(layers: int, way: str) -> float:
-    """Seconds of the first split in a new process; `way` is "plain" or "compat"."""
-    command = [sys.executable, "-m", f"{PACKAGE}.tools.first", str(layers), way]
+    """Time the first split in a new process, in seconds.
+
+    Args:
+        layers: the number of transformer layers.
+        way: "plain" or "compat".
+
+    Raises:
+        RuntimeError: the process failed. The message contains its stderr.
+    """
+    command = [sys.executable, "-m", __name__, str(layers), way]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"the first use in a fresh process failed:\n{done.stderr}")
@@ -27,7 +35,7 @@ def _first(layers: int, way: str) -> float:
 
     graph, _ = capture(layers)
     numbers = partitions(graph)
-    # This file is part of the package, which is therefore imported by now: forget it, so that its import counts.
+    # Running this file has imported the package. Forget it, so that its import is timed too.
     for name in [name for name in sys.modules if name == PACKAGE or name.startswith(f"{PACKAGE}.")]:
         del sys.modules[name]
     start = time.perf_counter()

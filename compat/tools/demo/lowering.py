@@ -1,4 +1,4 @@
-"""What Inductor would make of a function: its kernels, without compiling them."""
+"""Count the kernels that Inductor would make of a function, without compiling them."""
 
 from __future__ import annotations
 
@@ -14,20 +14,25 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 
 class Kernel(NamedTuple):
-    loads: int  # distinct accesses to what lies in memory when the kernel starts
-    stores: int  # buffers that are still needed when it has ended
-    moved: int  # bytes of both, by torch's size hints
+    """The memory traffic of one kernel."""
+
+    loads: int  # distinct reads of buffers that exist before the kernel starts
+    stores: int  # buffers that are still needed after the kernel has ended
+    moved: int  # bytes loaded and stored, by torch's size hints
 
 
 def lower(function: Callable[..., Any], arguments: Sequence[torch.Tensor]) -> GraphLowering:
-    """Lowers the function for these arguments, up to the decision which values are stored. Sizes are static."""
+    """Lower the function for these arguments, up to the decision which values are stored.
+
+    Sizes are static.
+    """
     graph = make_fx(function, select_decomp_table(), tracing_mode="fake")(*arguments)
     values = [node.meta.get("val") for node in graph.graph.nodes if node.op == "placeholder"]
     return run(graph, values)
 
 
 def run(graph: torch.fx.GraphModule, values: Sequence[Any]) -> GraphLowering:
-    """Lowers an FX graph of ATen operations for these fake values."""
+    """Lower an FX graph of ATen operations for these fake values."""
     mode = next(value.fake_mode for value in values if isinstance(value, torch.Tensor))
     lowering = GraphLowering(graph, shape_env=mode.shape_env, example_inputs=values)
     with V.set_graph_handler(lowering), V.set_fake_mode(mode), torch.no_grad():
@@ -36,7 +41,7 @@ def run(graph: torch.fx.GraphModule, values: Sequence[Any]) -> GraphLowering:
 
 
 def kernels(lowering: GraphLowering) -> list[Kernel]:
-    """The kernels that the scheduler makes of a lowered graph, other people's (matmuls, custom ops) aside."""
+    """Return the kernels that the scheduler makes of a lowered graph, without extern kernels (matmuls, custom ops)."""
     with V.set_graph_handler(lowering), V.set_debug_handler(DebugContext()):
         lowering.init_wrapper_code()
         lowering._update_scheduler()

@@ -1,4 +1,4 @@
-"""`python -m compat demo`: the main job on real input, with and without the shim, in one table."""
+"""Compare a transformer with and without the two speed shims, and print two tables."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ from unittest import mock
 import torch
 from torch.fx import GraphModule, Interpreter
 
-from ..shims.lazy_graph_module import lazy_graph_module
-from ..shims.realize_on_reuse import realize_on_reuse
-from ..status import status, table
+from ... import lazy_graph_module, realize_on_reuse, status
+from ...status import table
 from . import first
 from .model import capture, partitions, split
 from .timing import interleaved
@@ -25,8 +24,15 @@ from .timing import interleaved
 ROUNDS = 15
 
 
-def run(layers: int) -> int:
-    """Prints the comparison; progress goes to stderr. Returns 0, or 1 where the two ways disagree."""
+def compare(layers: int) -> int:
+    """Print the comparison. Progress goes to stderr.
+
+    Returns:
+        0, or 1 if the two ways compute different results.
+
+    Raises:
+        ValueError: `layers` is less than 1.
+    """
     if layers < 1:
         raise ValueError(f"--layers is {layers}; it can be 1 or more")
     say(f"capturing a transformer of {layers} layers with Dynamo")
@@ -61,7 +67,7 @@ def run(layers: int) -> int:
 
 
 def reuse(graph: GraphModule, inputs: list[Any]) -> str:
-    """The second part: what Inductor would make of the whole graph, with and without `realize_on_reuse`."""
+    """Compare the kernels that Inductor would make of the whole graph, with and without `realize_on_reuse`."""
     from . import lowering
 
     say("lowering the whole graph, with and without compat.realize_on_reuse()")
@@ -76,7 +82,7 @@ def reuse(graph: GraphModule, inputs: list[Any]) -> str:
     rows: list[tuple[str, ...]] = [
         ("", "torch as it is", 'in compat.realize_on_reuse(mode="backport")'),
         ("mode under auto", "", shim.mode),
-        ("kernels of Inductor's", *(str(len(kernels)) for kernels in made.values())),
+        ("Inductor kernels", *(str(len(kernels)) for kernels in made.values())),
         ("loads", str(loads["plain"]), f"{loads['compat']} ({1 - loads['compat'] / loads['plain']:.0%} fewer)"),
         (
             "moved",
@@ -97,7 +103,7 @@ def split_in(graph: GraphModule, numbers: dict[torch.fx.Node, int], way: str) ->
 
 
 def medians_of(graph: GraphModule, numbers: dict[torch.fx.Node, int]) -> dict[str, float]:
-    """Median seconds of each way."""
+    """Measure the median of each way, in seconds."""
     seconds = interleaved({way: partial(split_in, graph, numbers, way) for way in ("plain", "compat")}, ROUNDS)
     return {way: statistics.median(taken) for way, taken in seconds.items()}
 
@@ -109,7 +115,7 @@ def milliseconds(seconds: dict[str, float]) -> tuple[str, str]:
 
 @contextlib.contextmanager
 def counting_recompiles() -> Iterator[list[GraphModule]]:
-    """Collects every GraphModule that generates its code meanwhile."""
+    """Collect every GraphModule that generates its code inside the context."""
     ran: list[GraphModule] = []
     recompile = GraphModule.recompile
 
@@ -134,7 +140,7 @@ def deferred_in(gm: GraphModule) -> list[GraphModule]:
 
 
 class Piecewise(Interpreter):
-    """Runs a split graph as an engine does: compute partitions compiled by Inductor, attention as it is."""
+    """Run a split graph as an engine does: Inductor compiles the compute partitions, attention runs eagerly."""
 
     def call_module(self, target: Any, arguments: Any, keywords: Any) -> Any:
         piece = self.fetch_attr(target)
@@ -147,7 +153,7 @@ class Piecewise(Interpreter):
 
 
 def compiled(lazy: GraphModule, inputs: list[Any], eager: Any) -> str:
-    """Compiles and runs all partitions, and says how many of the deferred recompiles happened after all."""
+    """Compile and run all partitions. Return a sentence that says how many deferred recompiles ran after all."""
     deferred = len(deferred_in(lazy))
     with tempfile.TemporaryDirectory() as cache, mock.patch.dict(os.environ, TORCHINDUCTOR_CACHE_DIR=cache):
         try:
@@ -159,6 +165,6 @@ def compiled(lazy: GraphModule, inputs: list[Any], eager: Any) -> str:
             return "Not compiled piecewise: Inductor finds no C++ compiler on this machine."
     worst = max((a - b).abs().max().item() for a, b in zip(eager, output))
     return (
-        f"Compute partitions compiled with standalone_compile, then the piecewise graph run (largest difference to "
-        f"eager {worst:.1e}): {deferred - len(deferred_in(lazy))} of {deferred} deferred recompiles happened after all."
+        f"Compiled the compute partitions with standalone_compile and ran the piecewise graph (largest difference to "
+        f"eager: {worst:.1e}). {deferred - len(deferred_in(lazy))} of {deferred} deferred recompiles ran after all."
     )

@@ -1,7 +1,8 @@
-"""The graph that demo and benchmarks work on: a small Llama-like transformer, captured by Dynamo, cut at its attention.
+"""A small Llama-like transformer for the demo and the benchmarks, captured by Dynamo and split at its attention ops.
 
-Small in width, because only the number of nodes and partitions matters to a split; real in shape: rotary embedding,
-grouped projections, gated MLP, float32 norms and residual adds, attention as one opaque custom op, as engines have it.
+The model is narrow, because the time of a split depends only on the number of nodes and partitions. Its structure is
+the one that engines have: rotary embedding, grouped projections, gated MLP, float32 norms and residual adds, and
+attention as one opaque custom op.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ HIDDEN, HEADS, INNER, VOCABULARY, TOKENS = 64, 4, 128, 128, 16
 
 @library.custom_op("compat_demo::attention", mutates_args=())
 def attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Causal attention over [tokens, heads, width]."""
+    """Compute causal attention over [tokens, heads, width]."""
     query, key, value = (x.transpose(0, 1) for x in (query, key, value))
     return nn.functional.scaled_dot_product_attention(query, key, value, is_causal=True).transpose(0, 1).contiguous()
 
@@ -28,7 +29,7 @@ def _(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
 
 class RMSNorm(nn.Module):
-    """Adds the residual in float32, as engines do, and norms the sum."""
+    """Add the residual in float32, as engines do, and normalize the sum."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -84,7 +85,7 @@ class Transformer(nn.Module):
 
 
 def capture(layers: int) -> tuple[torch.fx.GraphModule, list[Any]]:
-    """The model's graph as Dynamo hands it to a backend, and the inputs it was captured with."""
+    """Return the model's graph as Dynamo passes it to a backend, and the inputs of the capture."""
     torch.manual_seed(0)
     captured: list[tuple[torch.fx.GraphModule, list[Any]]] = []
 
@@ -99,7 +100,7 @@ def capture(layers: int) -> tuple[torch.fx.GraphModule, list[Any]]:
 
 
 def partitions(graph: torch.fx.GraphModule) -> dict[torch.fx.Node, int]:
-    """Each attention op a partition of its own (odd numbers), and whatever stands between two of them one (even)."""
+    """Number the partitions: each attention op gets an odd number, the nodes between two of them share an even one."""
     numbers, number = {}, 0
     for node in graph.graph.nodes:
         if node.op in ("placeholder", "get_attr", "output"):
@@ -112,7 +113,7 @@ def partitions(graph: torch.fx.GraphModule) -> dict[torch.fx.Node, int]:
 
 
 def split(graph: torch.fx.GraphModule, numbers: dict[torch.fx.Node, int]) -> torch.fx.GraphModule:
-    """The split as vLLM and SGLang call it."""
+    """Split the graph with the arguments that vLLM and SGLang use."""
     from torch.fx.passes.split_module import split_module
 
     return split_module(graph, None, numbers.__getitem__, keep_original_order=True)

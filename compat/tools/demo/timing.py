@@ -1,4 +1,4 @@
-"""Comparing ways of doing one thing, in one process, for the demo and the benchmarks."""
+"""Time alternatives in one process. The demo and the benchmarks use it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from typing import Any
 
 
 def interleaved(ways: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each call of each way. They take turns, so that whatever else the machine does falls on all of them;
-    every turn starts with what the one before threw away collected."""
+    """Time each call of each function, in seconds.
+
+    The functions take turns, so that other load on the machine slows all of them alike. Before each call the garbage
+    of the previous one is collected.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, way in ways.items():

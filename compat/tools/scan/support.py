@@ -1,7 +1,7 @@
-"""What every shim gets on every torch of the matrix: the record (`support.json`) and the page (`docs/support.md`).
+"""Record which mode each shim gets on each torch of the matrix: `support.json` and the page `docs/support.md`.
 
-`python -m compat.tools.support` writes the entry of the torch that it runs on, once from its source and once live, and
-the page. `--check` writes nothing and exits with 1 where the entry or the page is stale.
+`python -m compat.tools.scan.support` writes the entry of the installed torch, once read from source and once live, and
+the page. With `--check` it writes nothing, and exits with 1 if the entry or the page is out of date.
 """
 
 from __future__ import annotations
@@ -15,32 +15,38 @@ from typing import Any
 
 from packaging.version import Version
 
-from .. import shims, version
-from ..errors import CompatError
-from ..probe import Live
-from ..selection import Shim
+from ... import shims, version
+from ...errors import CompatError
+from ...probe import Live
+from ...selection import Shim
 from .scan import Cell, judge
 from .torches import opened
 
 RECORD = Path(__file__).with_name("support.json")
-PAGE = Path(__file__).parents[2] / "docs" / "support.md"
+PAGE = Path(__file__).parents[3] / "docs" / "support.md"
 
 Modes = dict[str, str]  # "auto", "native", "backport", "reason"
 
 
 @lru_cache(maxsize=None)
 def known() -> dict[str, dict[str, dict[str, Modes]]]:
-    """torch -> "scanned" or "live" -> shim -> modes, older torches first."""
+    """Load the record: torch -> "scanned" or "live" -> shim -> modes, older torches first."""
     recorded: dict[str, dict[str, dict[str, Modes]]] = json.loads(RECORD.read_text(encoding="utf-8"))
     return recorded
 
 
 def entry() -> tuple[str, dict[str, dict[str, Modes]]]:
-    """The torch of this process and what it gets. Imports the torch modules that the shims need."""
+    """Determine the version of the installed torch, and the modes that the shims get on it.
+
+    Imports the torch modules that the shims need.
+
+    Raises:
+        CompatError: torch is not installed, or states no version.
+    """
     root, torch = version.root(), version.parse(version.text())
     if root is None or torch is None:
-        raise CompatError("torch is not installed, or does not say which it is")
-    # Without the local part: what a shim gets does not depend on how the same sources were built.
+        raise CompatError("torch is not installed, or states no version that can be parsed")
+    # Drop the local part (+cu130): builds of the same sources get the same modes.
     with opened(root) as read:
         scanned = judge(torch.public, read.source)
     return torch.public, {"scanned": _modes(scanned), "live": _modes(judge(torch.public, Live()))}
@@ -54,22 +60,22 @@ def _modes(cells: dict[str, Cell]) -> dict[str, Modes]:
 
 
 def page(recorded: dict[str, dict[str, dict[str, Modes]]]) -> str:
-    """The support page as Markdown."""
-    every = shims.all_shims()
+    """Format the support page as Markdown."""
+    names = [shim.name for shim in shims.all_shims()]
     lines = [
         "# What each torch gets",
         "",
-        "Written by `python -m compat.tools.support`, run on each of these torches; not by hand.",
+        "Written by `python -m compat.tools.scan.support`, run on each of these torches; not by hand.",
         "",
         _row("shim", *recorded),
         _row("---", *("---" for _ in recorded)),
-        *(_row(f"`{shim.name}`", *(_word(given, shim.name) for given in recorded.values())) for shim in every),
+        *(_row(f"`{name}`", *(_word(given, name) for given in recorded.values())) for name in names),
         "",
-        "`native`: torch has it. `backport`: torch lacks it, a backport stands in. `noop`: nothing happens; with a",
-        "`*`, the backport works there too, for whoever asks for it by name. `undecided`: source does not tell.",
-        "A cell with a `/` is its first word as scanned from source and its second as run live; elsewhere both agree.",
+        "`native`: torch has it. `backport`: torch lacks it, and a backport stands in. `noop`: nothing happens; with a",
+        '`*`, `mode="backport"` works there too. `undecided`: the source is not enough to decide. A cell with a `/`',
+        "has the mode as scanned from source first and the mode of the running torch second. Elsewhere both agree.",
     ]
-    for shim in every:
+    for shim in shims.all_shims():
         lines += ["", *_section(shim, recorded)]
     return "\n".join(lines) + "\n"
 
@@ -93,10 +99,10 @@ def _section(shim: Shim, recorded: dict[str, dict[str, dict[str, Modes]]]) -> li
 
 
 def removal(shim: Shim) -> str:
-    """When the shim can go, from the paragraph `Removal:` at the top of its file."""
+    """Return the paragraph `Removal:` of the docstring of the shim's file: when the shim can be removed."""
     text = sys.modules[f"{shims.__name__}.{shim.name}"].__doc__ or ""
-    told = re.search(r"^Removal: (.+?)(?=^\w+: |^\s*$|\Z)", text, re.MULTILINE | re.DOTALL)
-    return " ".join(told.group(1).split()) if told else "not said"
+    paragraph = re.search(r"^Removal: (.+?)(?=^\w+: |^\s*$|\Z)", text, re.MULTILINE | re.DOTALL)
+    return " ".join(paragraph.group(1).split()) if paragraph else "not said"
 
 
 def _word(given: dict[str, dict[str, Modes]], name: str) -> str:
@@ -113,19 +119,19 @@ def _row(*cells: str) -> str:
 
 
 def stale(page_path: Path | None = None) -> list[str]:
-    """What is out of date, in words."""
+    """List what is out of date, each as a sentence."""
     page_path = page_path or PAGE
     torch, now = entry()
-    found = []
+    outdated = []
     if known().get(torch) != now:
-        found.append(f"{RECORD.name} does not have what torch {torch} gets")
+        outdated.append(f"{RECORD.name} does not contain the modes of torch {torch}")
     if not page_path.exists() or page_path.read_text(encoding="utf-8") != page(known()):
-        found.append(f"{page_path.name} is not what {RECORD.name} makes")
-    return found
+        outdated.append(f"{page_path.name} differs from the page that {RECORD.name} makes")
+    return outdated
 
 
 def write() -> str:
-    """Writes the entry of this torch, and the page. Gives back the torch."""
+    """Write the entry of the installed torch, and the page. Return the version of torch."""
     torch, now = entry()
     recorded: dict[str, Any] = {**(known() if RECORD.exists() else {}), torch: now}
     recorded = dict(sorted(recorded.items(), key=lambda item: Version(item[0])))
@@ -137,12 +143,13 @@ def write() -> str:
 
 
 def main(arguments: list[str]) -> int:
+    """Run the command. Return the exit status: 0, 1 if something is out of date, 2 without torch."""
     try:
         if arguments == ["--check"]:
-            found = stale()
-            for sentence in found:
-                print(f"compat: {sentence}: run python -m compat.tools.support", file=sys.stderr)
-            return int(bool(found))
+            outdated = stale()
+            for sentence in outdated:
+                print(f"compat: {sentence}: run python -m compat.tools.scan.support", file=sys.stderr)
+            return int(bool(outdated))
         print(f"torch {write()} written to {RECORD.name} and {PAGE.name}")
         return 0
     except CompatError as error:
