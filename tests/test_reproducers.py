@@ -17,10 +17,11 @@ from warm import Warm
 
 NAMES = sorted(path.stem for path in Path(__file__).with_name("reproducers").glob("*.py"))
 TABLE = ROOT / "docs" / "reproducers.md"
-HEAD = """# What the fixes fix
+HEAD = """# Results of the reproducers
 
-What each reproducer says (`tests/reproducers/`), in a process of its own, without its shim and with it: the mode that
-the shim had is in brackets. Written by `COMPAT_TEST_RECORD=1 pytest tests/test_reproducers.py`, one torch at a time.
+Each fix has a reproducer in `tests/reproducers/`. It runs in a process of its own, once without its shim and once with
+it. The table shows both results; the mode of the shim is in brackets. "right" means that torch did the right thing.
+`COMPAT_TEST_RECORD=1 pytest tests/shims/test_reproducers.py` writes the rows of one torch.
 
 | shim | torch | without | with |
 |---|---|---|---|
