@@ -6,7 +6,7 @@ from .shims.lazy_graph_module import force_recompile, lazy_graph_module
 from .shims.realize_on_reuse import realize_on_reuse
 from .status import ShimStatus, status
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "CompatError",
