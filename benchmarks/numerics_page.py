@@ -17,7 +17,7 @@ toy Llama-style models of width 256, three seeds each. *Stock* is Inductor witho
 | error | relative error against float64 |
 | equal to stock | inputs, of 60, with bitwise the same output as stock |
 | decodes as stock, as eager | greedy decodings, of three, with the same 16 tokens |
-| same on two ranks | decodings with the same tokens under two-rank tensor parallelism (gloo) as on one rank, the same way |
+| same on two ranks | decodings with the same tokens on two ranks (tensor parallelism, gloo) as on one, the same way |
 
 | model | layers | way | error | equal to stock | decodes as stock | decodes as eager | same on two ranks |
 |---|---|---|---|---|---|---|---|

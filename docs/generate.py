@@ -20,6 +20,7 @@ import re
 import sys
 import typing
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,7 @@ def _doc_below_assignment(name: str) -> str:
     """Find the string that stands below `name = ...` in the package, which is how a type alias is documented."""
     for path in sorted((ROOT / "compat").rglob("*.py")):
         body = ast.parse(path.read_text("utf-8")).body
-        for statement, following in zip(body, body[1:]):
+        for statement, following in pairwise(body):
             targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
             if any(isinstance(target, ast.Name) and target.id == name for target in targets):
                 value = following.value if isinstance(following, ast.Expr) else None
