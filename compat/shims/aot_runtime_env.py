@@ -1,8 +1,9 @@
 """`aot_runtime_env`: an AOT-compiled function that mentions a builtin can be loaded.
 
-Symptom: `torch.compiler.load_compiled_function` raises "Missing required external references" for what
-`torch.compile(...).aot_compile(...)` saved of a function that gives back or compares with a builtin (`len`,
-`ValueError`); where Dynamo's bytecode calls one by name (`frozenset`) it is raised at once.
+Symptom: A saved AOT-compiled function that mentions a builtin cannot be loaded. If the
+function returns a builtin or compares with one (`len`, `ValueError`),
+`torch.compiler.load_compiled_function` raises "Missing required external references".
+If Dynamo's bytecode calls one by name (`frozenset`), `aot_compile` itself raises.
 Upstream: pytorch#177558 saves builtins with the function, in 2.12.0. Affected: 2.10 and 2.11; 2.9 keeps none of the
 globals of such a function, and has nothing that could be mended.
 Removal: when no supported torch is older than 2.12.

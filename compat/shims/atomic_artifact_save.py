@@ -1,7 +1,8 @@
 """`atomic_artifact_save`: saving a compiled artifact replaces the one that was there, or leaves it alone.
 
-Symptom: a save that fails (what cannot be pickled, a full disk, a killed process) leaves an empty or a cut off file
-where a good artifact was: torch opens the file before it has what it wants to write.
+Symptom: A save that fails leaves an empty or truncated file in place of the good
+artifact. A value that cannot be pickled, a full disk or a killed process is enough:
+torch opens the file before it has the bytes to write.
 Upstream: pytorch#175995 (`AOTCompiledFunction.save_compiled_function`), in 2.12.0, and pytorch#162432
 (`CompiledArtifact.save`), in 2.10.0. Affected: up to 2.11; on 2.9 both.
 Removal: when no supported torch is older than 2.12.

@@ -1,8 +1,10 @@
 """`autotune_raw_stream`: the code that tunes Triton kernels while Inductor compiles finds `get_raw_stream`.
 
-Symptom: "Failed to run autotuning code block: name 'get_raw_stream' is not defined", on a GPU, where kernels are tuned
-at compile time (`triton.autotune_at_compile_time`, which `standalone_compile` turns on). That code is put together
-from parts, and a part that asks for the stream may come before the part that imports the function.
+Symptom: Code that tunes Triton kernels uses a name before it imports it. On a GPU, if
+kernels are tuned at compile time (`triton.autotune_at_compile_time`, which
+`standalone_compile` turns on), the message is "Failed to run autotuning code block:
+name 'get_raw_stream' is not defined". That code is put together from parts, and a part
+that asks for the stream may come before the part that imports the function.
 Upstream: in 2.10.0 what comes first defines it. Affected: 2.9 (vllm#30905). vLLM puts it among Python's builtins.
 Removal: when no supported torch is older than 2.10.
 """

@@ -1,8 +1,9 @@
 """`cache_dir`: Inductor's default cache directory has a name also where the user has none.
 
-Symptom: in a process whose UID has no passwd entry (containers that run under an arbitrary UID), `import
-torch._inductor`, and with it `torch.compile`, raises KeyError (OSError from Python 3.13 on): Inductor asks for the
-user's name while it is being imported. TORCHINDUCTOR_CACHE_DIR is no help, for it asks all the same.
+Symptom: A user without a name, as in many containers, cannot import Inductor. If the
+UID has no passwd entry, `import torch._inductor`, and with it `torch.compile`, raises
+KeyError (OSError from Python 3.13 on), because Inductor asks for the user's name during
+its import. TORCHINDUCTOR_CACHE_DIR does not help: Inductor asks all the same.
 Upstream: pytorch#184208, in 2.13.0. Affected: up to 2.12.1.
 Removal: when no supported torch is older than 2.13.
 

@@ -1,8 +1,9 @@
 """`cpp_indirect_assert`: the check of an index in vectorized CPU code takes a mask that is one value for the vector.
 
-Symptom: the C++ compiler stops at `VecMask<…>::VecMask(int&)`. A lookup inside a masked region (padding, a
-concatenation) is checked for all lanes at once; where the mask is the same for all lanes Inductor has it as a scalar,
-and writes a constructor for it that does not exist.
+Symptom: CPU code that checks an index under a scalar mask does not compile. The C++
+compiler stops at `VecMask<…>::VecMask(int&)`. A lookup inside a masked region (padding,
+a concatenation) is checked for all lanes at once. If the mask is the same for all
+lanes, Inductor has it as a scalar and writes a constructor that does not exist.
 Upstream: pytorch#178148, in 2.12.0. Affected: up to 2.11, 2.9 and 2.10 as well, which engines leave out.
 Removal: when no supported torch is older than 2.12.
 """

@@ -1,8 +1,10 @@
 """`fx_cache_pickle`: what cannot be pickled for a cache key makes Inductor go without the cache, not fail.
 
-Symptom: `torch.compile` ends with the ValueError (pybind11: the RuntimeError) that some object of the graph or the
-configuration raises when Inductor pickles it for the FX graph cache's key: a prepacked weight with a blocked layout,
-say. For a TypeError or an AttributeError the compile has always gone on without the cache.
+Symptom: An object that cannot be pickled for the cache key ends the compile. Some
+object of the graph or the configuration, such as a prepacked weight with a blocked
+layout, raises ValueError (pybind11: RuntimeError) when Inductor pickles it for the key
+of the FX graph cache. For a TypeError or an AttributeError Inductor goes on without the
+cache.
 Upstream: pytorch#176557, in 2.11.0. Affected: up to 2.10; 2.9 fails for a PicklingError, too.
 Removal: when no supported torch is older than 2.11.
 """

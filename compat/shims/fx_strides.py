@@ -1,8 +1,9 @@
 """`fx_strides`: custom ops tagged `needs_fixed_stride_order` get every tensor in the strides that eager code gave it.
 
-Symptom: the tensors of a `Tensor[]` argument arrive in whatever strides Inductor chose for them: an op that counts on
-strides reads wrong values (up to 2.12). An argument that is no tensor, as an opaque object on 2.11, fails the compile:
-its strides are asked for.
+Symptom: A custom op with fixed strides gets **wrong values** from a list of tensors. Up
+to 2.12 the tensors of a `Tensor[]` argument arrive in the strides that Inductor chose
+for them, and the op counts on other strides. On 2.11 an argument that is not a tensor,
+such as an opaque object, fails the compile, because Inductor asks for its strides.
 Upstream: in 2.12.0 what is no tensor is left alone; in 2.13.0 lists are looked into. Affected: up to 2.12.1.
 Removal: when no supported torch is older than 2.13.
 """

@@ -1,7 +1,9 @@
 """`lazy_graph_break`: a lazy GraphModule can be called inside `torch.compile(fullgraph=True)`.
 
-Symptom: "Attempted to inline function marked as skipped: _LazyGraphModule._lazy_forward", a graph break, where a module
-that has deferred its recompile is called in what Dynamo traces. What `lazy_graph_module` makes is of that kind.
+Symptom: A lazy GraphModule breaks the graph under `torch.compile(fullgraph=True)`. If
+Dynamo traces a call of a module that has deferred its recompile, it stops with
+"Attempted to inline function marked as skipped: _LazyGraphModule._lazy_forward".
+`lazy_graph_module` makes modules of this kind.
 Upstream: pytorch#154282, open; pytorch#185526, which has the module recompiled before it is called, is closed, and no
 release has it. Affected: every torch so far (2.15).
 Removal: when every supported torch has it.

@@ -1,8 +1,9 @@
 """`operator_str`: text that describes an operator for a log line is made when somebody reads it.
 
-Symptom: a compile that seems to hang. Where Inductor falls back for a custom op it describes all its inputs for an INFO
-line, and each description holds the whole IR behind the input. With 14 layers that is 12 s and 67 MB of text (2.11.0)
-for a line that nobody reads; deep MoE graphs do not come back.
+Symptom: A compile seems to hang while Inductor formats megabytes of text for one log
+line. If Inductor falls back for a custom op, it describes all inputs of the op for an
+INFO line, and each description holds the whole IR behind the input. With 14 layers that
+is 12 s and 67 MB of text (2.11.0). Deep MoE graphs do not finish.
 Upstream: pytorch#185951, in 2.13.0. Affected: up to 2.12.1. Engines put custom ops on Inductor's allow-list against it:
 that drops the layout constraints of those ops, and gives wrong values.
 Removal: when no supported torch is older than 2.13.

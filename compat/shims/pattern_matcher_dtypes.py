@@ -1,8 +1,9 @@
 """`pattern_matcher_dtypes`: patterns match custom ops also where a value has a dtype that Inductor cannot generate for.
 
-Symptom: a pattern that ends in a custom op is never replaced (0 matches, no message) when an input or output of the op
-is complex or float8_e8m0fnu, the scales of MX formats: the pattern matcher asks of every op whether Inductor could
-generate code for such values. Of a custom op it never generates any.
+Symptom: The pattern matcher skips custom ops that have a complex or float8_e8m0fnu
+value. A pattern that ends in such an op is never replaced (0 matches, no message); the
+scales of MX formats are float8_e8m0fnu. The pattern matcher asks of every op whether
+Inductor could generate code for its values, but for a custom op Inductor never does.
 Upstream: pytorch#196013, open. Affected: every torch so far (2.15).
 Removal: when every supported torch has it.
 """

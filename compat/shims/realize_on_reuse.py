@@ -1,7 +1,9 @@
 """`realize_on_reuse`: a value that several kernels read is stored once where that moves fewer bytes.
 
-Symptom: Inductor stores a reused value when it takes more than 4 reads to compute it. A residual add takes 2, so each
-later kernel computes the residual chain anew from all its parts: 1, 2, 3, 4, 5 loads, layer after layer.
+Symptom: Each kernel of a residual chain computes the chain again from all its parts.
+Inductor stores a reused value only if it takes more than 4 reads to compute it. A
+residual add takes 2 reads, so later kernels load 1, 2, 3, 4, 5 parts, layer after
+layer.
 Upstream: pytorch#176994 and, for torch 2.11, vllm#42686 weigh memory traffic instead. **No released torch has it**: it
 was backed out before 2.12.0 (pytorch#182184, pytorch#182324) and reverted in vLLM (vllm#42913), for outputs that
 differ, for kernels with very many arguments, and for compile time. What is done against each stands below.

@@ -1,7 +1,8 @@
 """`split_module_tuple_return`: `split_module` takes `tuple_return`, and then every partition returns a tuple.
 
-Symptom: `split_module(..., tuple_return=True)` is a TypeError. Without it a partition with one result returns that
-result bare, which `torch._inductor.compile_fx` does not take, and engines wrap it themselves.
+Symptom: `split_module(..., tuple_return=True)` raises TypeError. Without the parameter,
+a partition with one result returns that result bare. `torch._inductor.compile_fx` does
+not take that, so engines wrap it themselves.
 Upstream: the parameter is in 2.12.0. Affected: up to 2.11.
 Removal: when no supported torch is older than 2.12.
 """

@@ -1,7 +1,8 @@
 """`symbolic_view_meta`: graphs that return views of dynamic shape can be cached.
 
-Symptom: AOTAutograd cannot save what it compiled, since the recipe of such a view holds symbols, which cannot be
-pickled: compiled again in every process, and under `strict_autograd_cache` an error.
+Symptom: A graph that returns views of dynamic shape cannot be cached. The recipe of
+such a view holds symbols, which cannot be pickled. Every process compiles the graph
+again, and under `strict_autograd_cache` the compile fails.
 Upstream: pytorch#174334, in 2.11.0. Affected: up to 2.10.
 Removal: when no supported torch is older than 2.11.
 """

@@ -1,8 +1,9 @@
 """`view_meta_cache`: what AOTAutograd saves of a view is what was there, not what has come into its memory since.
 
-Symptom: a graph that returns views of a matmul fails or gives tensors of garbage shapes when it comes out of a warm
-AOTAutograd cache, and now and then the process dies. Two kinds of view, `_unsafe_view` and `resize_`, hand out their
-size as a reference to memory that is freed already, and that is what gets pickled.
+Symptom: A warm AOTAutograd cache reads freed memory, so a graph returns wrong shapes or
+the process crashes. It happens to graphs that return views of a matmul. Two kinds of
+view, `_unsafe_view` and `resize_`, return their size as a reference to memory that is
+already freed, and AOTAutograd pickles that memory.
 Upstream: pytorch#185861 and #184774, in 2.14. Affected: up to 2.13. Entries that were saved without the shim are
 spoilt for good; so it is part of the cache keys, and they are never read with it.
 Removal: when no supported torch is older than 2.14.

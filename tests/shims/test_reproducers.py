@@ -15,10 +15,11 @@ from reproduce import outcome
 
 NAMES = sorted(path.stem for path in (ROOT / "tests" / "reproducers").glob("*.py"))
 TABLE = ROOT / "docs" / "reproducers.md"
-HEAD = """# Outcomes of the reproducers
+HEAD = """# Results of the reproducers
 
-The outcome of each reproducer (`tests/reproducers/`) in a new process, without its shim and with it. The mode of the
-shim is in brackets. `COMPAT_TEST_RECORD=1 pytest tests/shims/test_reproducers.py` writes the rows of one torch.
+Each fix has a reproducer in `tests/reproducers/`. It runs in a process of its own, once without its shim and once with
+it. The table shows both results; the mode of the shim is in brackets. "right" means that torch did the right thing.
+`COMPAT_TEST_RECORD=1 pytest tests/shims/test_reproducers.py` writes the rows of one torch.
 
 | shim | torch | without | with |
 |---|---|---|---|

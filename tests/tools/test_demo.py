@@ -69,8 +69,8 @@ def test_zero_layers_are_refused_in_one_sentence(capsys):
     assert capsys.readouterr().err == "compat: --layers is 0; it can be 1 or more\n"
 
 
-def test_default_model_is_the_one_in_the_readme(capsys):
+def test_default_model_is_the_documented_one(capsys):
     with pytest.raises(SystemExit):
         main(["demo", "--help"])
     assert "(default: 28)" in capsys.readouterr().out
-    assert "on a 28-layer transformer builds 57 partitions" in (ROOT / "README.md").read_text()
+    assert "on a 28-layer transformer builds 57 partitions" in (ROOT / "docs" / "lazy_graph_module.md").read_text()
