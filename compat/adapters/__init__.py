@@ -11,8 +11,7 @@ from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
-from . import torch_2_9, torch_2_10, torch_2_11, torch_2_12, torch_2_13
-from . import torch_2_14, torch_2_15
+from . import torch_2_9, torch_2_10, torch_2_11, torch_2_12, torch_2_13, torch_2_14, torch_2_15
 
 NEWEST_FIRST: tuple[ModuleType, ...] = (
     torch_2_15,
@@ -37,6 +36,12 @@ def minor_of(adapter: ModuleType) -> tuple[int, int]:
     """Return the torch minor of an adapter: (2, 11) for `torch_2_11`."""
     _, major, minor = adapter.__name__.rpartition(".")[2].split("_")
     return int(major), int(minor)
+
+
+def adapter_for(version: Any) -> ModuleType | None:
+    """Return the newest adapter that is not newer than a packaging Version, or None."""
+    release = version.release if version else ()
+    return next((one for one in NEWEST_FIRST if release >= minor_of(one)), None)
 
 
 @lru_cache(maxsize=None)

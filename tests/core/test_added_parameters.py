@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from compat.bytecode import call_instead
-from compat.patch import Holder, Patch
+from compat.patching.bytecode import trampoline
+from compat.patching.patch import Holder, Patch
 
 
 def make(default: Any = None) -> FunctionType:
@@ -73,7 +73,7 @@ def test_foreign_wrapper_that_passes_parameter_on_stays_callable() -> None:
     a.enter(holder)
     kept = FunctionType(f.__code__, f.__globals__, "kept")
     kept.__kwdefaults__ = f.__kwdefaults__
-    f.__code__ = theirs = call_instead(f.__code__, lambda *args, **kwargs: f"theirs({kept(*args, **kwargs)})")
+    f.__code__ = theirs = trampoline(f.__code__, lambda *args, **kwargs: f"theirs({kept(*args, **kwargs)})")
     assert f(1, a=3) == "theirs(a=3(1))"
     a.leave(holder)
     assert f.__code__ is theirs
@@ -87,7 +87,7 @@ def test_foreign_wrapper_without_parameter_is_left_unchanged() -> None:
     c, a = Patch([(f, own)]), Patch([(f, adding("a"))])
     c.enter(holder)
     kept = FunctionType(f.__code__, f.__globals__, "kept")
-    f.__code__ = theirs = call_instead(f.__code__, lambda *args: f"theirs({kept(*args)})")
+    f.__code__ = theirs = trampoline(f.__code__, lambda *args: f"theirs({kept(*args)})")
     a.enter(holder)
     assert f(1) == "theirs(a=None(own(1)))"
     assert state(f) == [theirs, None]

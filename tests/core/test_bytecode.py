@@ -1,4 +1,4 @@
-"""`call_instead` and `redirect_calls` build code objects that call another function and change nothing else."""
+"""`trampoline` and `redirect_calls` build code objects that call another function and change nothing else."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compat.bytecode import _CALL_LOAD, _SHIFT, call_instead, redirect_calls
+from compat.patching.bytecode import _CALL_LOAD, _SHIFT, redirect_calls, trampoline
 
-# --- call_instead --------------------------------------------------------------------------------------------------
+# --- trampoline --------------------------------------------------------------------------------------------------
 
 P = inspect.Parameter
 ORDER = [P.POSITIONAL_ONLY, P.POSITIONAL_OR_KEYWORD, P.VAR_POSITIONAL, P.KEYWORD_ONLY, P.VAR_KEYWORD]
@@ -96,44 +96,44 @@ def outcome(function: Callable[..., Any], args: list[Any], kwargs: dict[str, Any
 
 
 @given(st.data())
-def test_call_instead_keeps_signature_and_returns_replacement_result(data):
+def test_trampoline_keeps_signature_and_returns_replacement_result(data):
     signature = data.draw(signatures())
     function, direct = define(signature), define(signature)
     before = looks(function)
-    function.__code__ = call_instead(function.__code__, direct)
+    function.__code__ = trampoline(function.__code__, direct)
     assert looks(function) == before
     args, kwargs = data.draw(calls(signature))
     assert outcome(function, args, kwargs) == outcome(direct, args, kwargs)
 
 
 @given(signatures(), st.lists(st.integers(), max_size=4), st.dictionaries(st.sampled_from(NAMES), st.integers()))
-def test_call_instead_raises_same_type_error_as_direct_call(signature, args, kwargs):
+def test_trampoline_raises_same_type_error_as_direct_call(signature, args, kwargs):
     function, direct = define(signature), define(signature)
-    function.__code__ = call_instead(function.__code__, direct)
+    function.__code__ = trampoline(function.__code__, direct)
     assert outcome(function, args, kwargs) == outcome(direct, args, kwargs)
 
 
-def test_call_instead_accepts_any_callable_without_global_lookup():
+def test_trampoline_accepts_any_callable_without_global_lookup():
     function = define(inspect.Signature([P("a", P.POSITIONAL_OR_KEYWORD)]))
     for replacement in (lambda a: [a], [].__eq__, type("Callable", (), {"__call__": lambda self, a: a})()):
-        function.__code__ = call_instead(function.__code__, replacement)
+        function.__code__ = trampoline(function.__code__, replacement)
         assert function.__code__.co_names == ("__call__",)
         assert function(5) == replacement(5)
 
 
-def test_call_instead_passes_exception_object_through():
+def test_trampoline_passes_exception_object_through():
     function, error = define(inspect.Signature()), ValueError("mine")
 
     def fail() -> None:
         raise error
 
-    function.__code__ = call_instead(function.__code__, fail)
+    function.__code__ = trampoline(function.__code__, fail)
     with pytest.raises(ValueError, match="mine") as caught:
         function()
     assert caught.value is error
 
 
-def test_call_instead_supports_private_parameter_names():
+def test_trampoline_supports_private_parameter_names():
     class Thing:
         def method(self, __private: int, *, __named: int = 2) -> tuple[int, int]:
             return __private, __named
@@ -141,7 +141,7 @@ def test_call_instead_supports_private_parameter_names():
     function = Thing.__dict__["method"]
     original = types.FunctionType(function.__code__, function.__globals__, "original", function.__defaults__)
     original.__kwdefaults__ = function.__kwdefaults__
-    function.__code__ = call_instead(function.__code__, original)
+    function.__code__ = trampoline(function.__code__, original)
     assert Thing().method(1) == (1, 2)
 
 

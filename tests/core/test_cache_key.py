@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from reproduce import compile_quickly
 
 import compat
-from compat.shims import all_shims
+from compat.shims.base import all_shims
 from compat.tools.demo import chain
 
 CONFIG = torch.compiler.config
@@ -124,7 +124,7 @@ def test_cache_key_covers_numerics_but_not_fixes_without_codegen_changes() -> No
 CHANGING = {"realize_on_reuse", "cpp_indirect_assert", "fx_strides", "pattern_matcher_dtypes", "view_meta_cache"}
 KEYS = """
 import compat, json
-from compat.shims import all_shims
+from compat.shims.base import all_shims
 
 def keys():
     found = {}

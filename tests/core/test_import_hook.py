@@ -14,7 +14,7 @@ from types import ModuleType
 import pytest
 
 from compat import importing
-from compat.importing import when_imported
+from compat.patching.import_hook import when_imported
 
 counter = itertools.count()
 

@@ -15,11 +15,11 @@ from helpers.this_torch import ASK, RELEASE
 from helpers.torch_state import made, same, split_kinds, state, status_of
 
 import compat
-from compat.install import installed
-from compat.patch import shared
-from compat.requirements import Behaves
+from compat.installation import installed
+from compat.patching.patch import shared
+from compat.probe.requirements import Behaves
 from compat.selection import preview
-from compat.shims import all_shims, named
+from compat.shims.base import all_shims, named
 
 NAME = "lazy_graph_module"
 

@@ -13,12 +13,12 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from compat.replacing import Replacing, replacing
 from helpers.this_torch import ASK
 from helpers.torch_state import lazy, made, same, split_kinds, split_module_file, state
 
 import compat
-from compat.patch import Holder, Patch
-from compat.replacing import Replacing, replacing
+from compat.patching.patch import Holder, Patch
 
 PLACES = [(lazy, "_get_graph_module_cls"), (split_module_file, "split_module")]
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from helpers.torch_state import in_child
 
-from compat.bytecode import call_instead
-from compat.patch import Holder, Patch, lock, unpatched
+from compat.patching.bytecode import trampoline
+from compat.patching.patch import Holder, Patch, lock, unpatched
 
 
 def prefixing(word: str) -> Callable[[Any], Callable[..., str]]:
@@ -70,7 +70,7 @@ def on_top(f: FunctionType, word: str) -> None:
     """Do as another patching library: exchange the code and call the previous code."""
     before = FunctionType(f.__code__, f.__globals__, "before", f.__defaults__)
     before.__kwdefaults__ = f.__kwdefaults__
-    f.__code__ = call_instead(f.__code__, lambda *a, **k: f"{word}({before(*a, **k)})")
+    f.__code__ = trampoline(f.__code__, lambda *a, **k: f"{word}({before(*a, **k)})")
 
 
 def test_leave_never_removes_foreign_code_on_top() -> None:

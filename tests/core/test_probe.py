@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compat.probe import Live, answer, parameters_of
-from compat.requirements import (
+from compat.probe.requirements import (
     Absent,
     Behaves,
     Calls,
@@ -32,8 +32,8 @@ from compat.requirements import (
     Takes,
     Undecided,
 )
-from compat.shims import all_shims
-from compat.source import Source
+from compat.probe.source import Source
+from compat.shims.base import all_shims
 
 counter = itertools.count()
 
@@ -363,7 +363,7 @@ def test_answer_states_requirement_and_finding(requirement, says, objects):
 
 
 @pytest.mark.parametrize(
-    ("requirement", "objection"),
+    ("requirement", "explain_failure"),
     [
         (Takes("torch.fx:Graph", "owning_module"), "it is a class"),
         (Mentions("torch.fx:Graph", "graph"), "it is a class"),
@@ -375,7 +375,7 @@ def test_answer_states_requirement_and_finding(requirement, says, objects):
         ),
     ],
 )
-def test_definition_of_wrong_kind_fails_requirement_without_exception(requirement: Requirement, objection: str) -> None:
+def test_definition_of_wrong_kind_fails_requirement_without_exception(requirement: Requirement, explain_failure: str) -> None:
     found = answer(requirement, Live())
     assert found.holds is False
-    assert objection in found.found
+    assert explain_failure in found.found

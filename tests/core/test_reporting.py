@@ -16,8 +16,8 @@ from helpers.torch_state import status_of
 
 import compat
 from compat import __main__ as command_line
-from compat.shims import all_shims
-from compat.status import as_json, as_table, table
+from compat.reporting import as_json, as_table, table
+from compat.shims.base import all_shims
 
 FIELDS = ["name", "kind", "mode", "reason", "evidence", "active", "upstream", "changes_codegen"]
 NAME = "lazy_graph_module"

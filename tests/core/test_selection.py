@@ -18,11 +18,11 @@ import compat
 from compat import selection
 from compat.errors import UnsupportedError
 from compat.probe import Live
-from compat.requirements import Found, Symbol, Undecided
+from compat.probe.requirements import Found, Symbol, Undecided
+from compat.probe.source import Source
 from compat.selection import asked_for, decide, loaded, preview, select
 from compat.shims import named
 from compat.shims.lazy_graph_module import SHIM
-from compat.source import Source
 
 OWN = "TORCH_COMPAT_LAZY_GRAPH_MODULE"
 BY_AUTO = "native" if RELEASE >= (2, 12) else "backport" if RELEASE == (2, 11) else "noop"

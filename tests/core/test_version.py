@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from compat import version
 from compat.adapters import NEWEST_FIRST, adapter_for, noop, torch_2_9, torch_2_10, torch_2_11, torch_2_12, torch_2_14
-from compat.shims import all_shims
+from compat.shims.base import all_shims
 
 number = st.integers(0, 99)
 SUFFIXES = [
@@ -98,7 +98,7 @@ def test_adapters_are_ordered_newest_first():
 
 def test_version_and_root_of_running_torch_are_found():
     assert version.text() == torch.__version__
-    assert version.root() == str(Path(torch.__file__).parent)
+    assert version.folder() == str(Path(torch.__file__).parent)
     assert version.parse(version.text()).release[:2] == RELEASE
 
 
@@ -109,7 +109,7 @@ def test_missing_or_odd_torch_version_gets_an_adapter(monkeypatch, said):
 
 
 def test_version_of_unimported_torch_is_read_without_import(python):
-    code = "import sys; from compat import version; print(version.text(), version.root(), 'torch' in sys.modules)"
+    code = "import sys; from compat import version; print(version.text(), version.folder(), 'torch' in sys.modules)"
     got: subprocess.CompletedProcess[str] = python("-c", code)
     assert got.stdout.split() == [torch.__version__, str(Path(torch.__file__).parent), "False"]
 
@@ -144,7 +144,7 @@ def test_blocked_torch_import_gives_no_version(monkeypatch):
     with monkeypatch.context() as blocked:
         blocked.delitem(sys.modules, "torch")
         blocked.setattr(sys, "meta_path", [SimpleNamespace(find_spec=find_spec)])
-        assert version.root() is None
+        assert version.folder() is None
         assert version.text() is None
 
 

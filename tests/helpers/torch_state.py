@@ -41,9 +41,9 @@ def status_of(name: str = "lazy_graph_module", package: ModuleType | None = None
     """Return the `status()` row of one shim only: the rows of all shims take long, because torch's source is read."""
     # Imported late: some tests check processes that must not import the original.
     parent = importlib.import_module("compat") if package is None else package
-    status, shims = (importlib.import_module(f"{parent.__name__}.{module}") for module in ("status", "shims"))
-    (shim,) = shims.named([name])
-    return status._status(shim)
+    reporting, base = (importlib.import_module(f"{parent.__name__}.{module}") for module in ("reporting", "shims.base"))
+    (shim,) = base.named([name])
+    return reporting.status_of(shim)
 
 
 def state() -> list[Any]:

@@ -337,7 +337,7 @@ class Before(NamedTuple):
 def before() -> Before:
     from compat.probe import Live, answer
     from compat.selection import select
-    from compat.shims import all_shims
+    from compat.shims.base import all_shims
 
     requirements = [r for shim in all_shims() for r in (*shim.native, *shim.backport)]
     return Before(

@@ -22,9 +22,9 @@ from helpers.this_torch import ASK, WORKING
 from helpers.torch_state import split_kinds, status_of
 
 import compat
+from compat.probe.source import Source
 from compat.selection import decide
 from compat.shims.lazy_graph_module import SHIM
-from compat.source import Source
 
 LAZY, SPLIT = "torch.fx._lazy_graph_module", "torch.fx.passes.split_module"
 

@@ -18,7 +18,7 @@ from helpers.warm import Warm
 from helpers.worker import Worker
 
 import compat
-from compat.patch import shared
+from compat.patching.patch import shared
 from compat.tools.demo import chain, lowering
 
 

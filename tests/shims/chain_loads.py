@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 import compat
-from compat.tools import chain, lowering
+from compat.tools.demo import chain, lowering
 
 F32, BF16 = torch.float32, torch.bfloat16
 

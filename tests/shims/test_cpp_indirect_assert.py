@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from compat.patch import Layer
-from compat.requirements import Found, Mentions
+from compat.patching.patch import Layer
+from compat.probe.requirements import Found, Mentions
 from compat.shims.cpp_indirect_assert import SHIM, _checking
 
 TYPE = "at::vec::VecMask<int64_t,2>"
@@ -97,5 +97,5 @@ def test_native_requirement_distinguishes_mask_from_vector_of_ones(function: Any
     (native,) = SHIM.native
     assert isinstance(native, Mentions)
     found = Found("function", code=function.__code__)
-    assert (native.objection(found) is None) == fixed
-    assert Mentions(native.target, native.text).objection(found) is None
+    assert (native.explain_failure(found) is None) == fixed
+    assert Mentions(native.target, native.text).explain_failure(found) is None

@@ -13,7 +13,7 @@ from helpers.this_torch import RELEASE, ROOT
 from test_reproducers import FIRST, FIXED
 
 import compat
-from compat.shims import all_shims, autotune_raw_stream
+from compat.shims.base import all_shims, autotune_raw_stream
 
 FIXES = [shim.name for shim in all_shims() if shim.kind == "fix"]
 ALWAYS = {"lazy_graph_break", "pattern_matcher_dtypes"}  # no torch to date has fixed these

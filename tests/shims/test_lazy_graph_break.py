@@ -11,7 +11,7 @@ from helpers.this_torch import ASK, RELEASE
 from helpers.torch_state import kind_of, split
 
 from compat import install, lazy_graph_module, status, uninstall
-from compat.shims.lazy_graph_break import _objection
+from compat.shims.lazy_graph_break import _explain_failure
 
 
 def mode() -> str:
@@ -71,7 +71,7 @@ def test_native_check_fails_on_this_torch_even_while_installed(installed: None) 
     from torch._dynamo.variables.builder import VariableBuilder
 
     assert mode() == "backport"
-    assert _objection(VariableBuilder.wrap_module) is None
+    assert _explain_failure(VariableBuilder.wrap_module) is None
     install("lazy_graph_break", mode="auto")
     assert mode() == "backport"
     uninstall("lazy_graph_break")
@@ -91,10 +91,10 @@ def test_torch_that_recompiles_traced_modules_passes_native_check(monkeypatch: p
         self.value.real_recompile()
         return stock[1](self, tx, args, kwargs)
 
-    assert _objection(stock[0]) == "Dynamo leaves it deferred"
-    assert _objection(wrap_module) is None
+    assert _explain_failure(stock[0]) == "Dynamo leaves it deferred"
+    assert _explain_failure(wrap_module) is None
     monkeypatch.setattr(UnspecializedNNModuleVariable, "call_function", call_function)
-    assert _objection(stock[0]) is None
+    assert _explain_failure(stock[0]) is None
     install("lazy_graph_break")
     uninstall("lazy_graph_break")
 

@@ -17,10 +17,10 @@ from reproduce import here
 
 import compat
 from compat.probe import Live, answer
-from compat.requirements import Found, Undecided
+from compat.probe.requirements import Found, Undecided
+from compat.probe.source import Source
 from compat.shims import named
 from compat.shims.view_meta_cache import _tried
-from compat.source import Source
 
 SHIMS = named(["view_meta_cache", "symbolic_view_meta"])
 (OWNING,) = SHIMS[0].native
@@ -36,23 +36,23 @@ def test_header_and_running_torch_give_same_answer() -> None:
     without = Found("file", thing=torch)
     reshaped = without._replace(text=found.text.replace("SERIALIZABLE_TUPLE", "TUPLE"))
     for case in (found, found._replace(thing=None), without, reshaped):
-        assert (OWNING.objection(case) is not None) == SPOILT
+        assert (OWNING.explain_failure(case) is not None) == SPOILT
 
 
 @pytest.mark.parametrize("text", [None, "", "#pragma once"])
 def test_source_without_header_is_undecided(text: str | None) -> None:
     with pytest.raises(Undecided):
-        OWNING.objection(Found("file", text=text))
+        OWNING.explain_failure(Found("file", text=text))
     assert answer(OWNING, Source(lambda path: text)).holds is None
 
 
 def test_one_field_by_reference_fails_requirement() -> None:
     found = Live().find(OWNING.target)
     by_value = re.sub(r"const (std::vector<[\w:]+>)&(?=\);)", r"\1", found.text or "")
-    assert OWNING.objection(found._replace(text=by_value)) is None
+    assert OWNING.explain_failure(found._replace(text=by_value)) is None
     for kind in ("std::vector<c10::SymInt>);", "std::vector<int64_t>);"):
         one = by_value.replace(kind, f"const {kind[:-2]}&);")
-        assert "as a reference" in (OWNING.objection(found._replace(text=one)) or "")
+        assert "as a reference" in (OWNING.explain_failure(found._replace(text=one)) or "")
 
 
 Unsafe = type("_unsafe_view_ViewMeta", (SimpleNamespace,), {})

@@ -17,17 +17,17 @@ from hypothesis import strategies as st
 from compat import version
 from compat.__main__ import main
 from compat.probe import Live
-from compat.shims import all_shims
+from compat.shims.base import all_shims
 from compat.tools.scan import scan
 
-needs_torch = pytest.mark.skipif(version.root() is None, reason="torch is not installed")
+needs_torch = pytest.mark.skipif(version.folder() is None, reason="torch is not installed")
 # The native mode of these shims depends on behaviour, which source never shows.
 BEHAVIOUR_ONLY = {"lazy_graph_break"}
 
 
 @pytest.fixture(scope="module")
 def static():
-    (column,), sentences = scan.read([version.root()])
+    (column,), sentences = scan.read([version.folder()])
     assert not sentences
     return column
 

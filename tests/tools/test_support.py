@@ -7,7 +7,7 @@ from helpers.this_torch import ROOT, same_on_every_torch
 from packaging.version import Version
 
 from compat import version
-from compat.shims import all_shims
+from compat.shims.base import all_shims
 from compat.tools.scan import support
 
 PAGE = ROOT / "docs" / "support.md"

@@ -20,7 +20,7 @@ from helpers.this_torch import ROOT, same_on_every_torch
 
 import compat
 from compat.__main__ import main
-from compat.shims import all_shims
+from compat.shims.base import all_shims
 from compat.tools import vendor
 
 

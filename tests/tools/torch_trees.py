@@ -7,8 +7,8 @@ from pathlib import Path
 
 from compat import version
 from compat.probe import answer
-from compat.shims import all_shims
-from compat.source import Source
+from compat.probe.source import Source
+from compat.shims.base import all_shims
 from compat.tools.scan.torches import _ESSENTIAL
 
 LAZY = """
@@ -36,7 +36,7 @@ def written(torch: str, split: str, lazy: str = LAZY) -> dict[str, str]:
 
 def installed() -> dict[str, str]:
     """Return the files of the installed torch that hold its version and the code that the shims check."""
-    parent = Path(version.root()).parent
+    parent = Path(version.folder()).parent
     names = {"torch/version.py", *(f"{package}/__init__.py" for package in _ESSENTIAL)}
 
     def read(name: str) -> str | None:

@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterable, Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
-from ...shims import all_shims
-from ...status import table
+from ...reporting import table
+from ...shims.base import all_shims
 from .scan import UNDECIDED, Cell, Column, read
 
 
