@@ -43,7 +43,7 @@ class Install:
         # Without torch, too: it may come on the path later.
         self._stops.append(when_imported(self.shim.modules, self.act))
         for module in self.shim.late:
-            self._stops.append(when_imported((module,), self.act))
+            self._stops.append(when_imported((module,), self.catch_up))
 
     def act(self) -> None:
         """Put the shim in if it can be. Never raises an Exception: keeps it."""
@@ -54,9 +54,14 @@ class Install:
             self.error = error
             self.shim.note(error)
 
+    def catch_up(self) -> None:
+        """Act for what the import hook has missed. A failure is not tried again."""
+        if self.error is None and is_loaded(self.shim):
+            self.act()
+
     def settle(self) -> None:
         """Put in what is not in yet. Doing it twice does no harm."""
-        if self.removed or not is_loaded(self.shim):
+        if self.removed:
             return
         try:
             self._selection = selection = select(self.shim, self.mode)
@@ -146,7 +151,7 @@ def install(*names: str, mode: Mode = "auto", kind: Kind = "fix") -> None:
     """
     shims = _chosen(names, kind)
     for entry in _own_installs():
-        _catch_up(entry)
+        entry.catch_up()
     made: list[Install] = []
     try:
         for shim in shims:
@@ -201,7 +206,7 @@ def cache_key() -> str:
         ValueError: an environment variable holds an unknown word.
     """
     for entry in _own_installs():
-        _catch_up(entry)
+        entry.catch_up()
     made = [entry for entries in list(_installed.values()) for entry in entries]
     coming = {
         entry.shim.token
@@ -214,7 +219,7 @@ def cache_key() -> str:
 def _will_be_in(entry: Install) -> bool:
     if entry.selection.undecided:
         select(entry.shim, entry.mode)  # imports what the shim needs, and so it acts
-        _catch_up(entry)
+        entry.catch_up()
     return entry.selection.mode == "backport"
 
 
@@ -223,14 +228,8 @@ def current_install(shim: Shim) -> Install | None:
     entries = _entries(shim)
     if not entries:
         return None
-    _catch_up(entries[-1])
+    entries[-1].catch_up()
     return entries[-1]
-
-
-def _catch_up(entry: Install) -> None:
-    """Act for what the import hook has missed. A failure is not tried again."""
-    if entry.error is None:
-        entry.act()
 
 
 def _own_installs() -> list[Install]:

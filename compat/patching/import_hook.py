@@ -154,10 +154,11 @@ def catch_up() -> None:
 
 def is_imported(name: str) -> bool:
     """Return whether the module is imported, and not in the middle of its import."""
-    if name not in sys.modules:
+    module = sys.modules.get(name)
+    if module is None:  # not there, or kept from being imported
         return False
     try:
-        spec = sys.modules[name].__spec__
+        spec = module.__spec__
         return getattr(spec, "_initializing", False) is not True
     except Exception:  # noqa: BLE001 (a stand-in whose `__getattr__` raises)
         return True

@@ -38,6 +38,7 @@ class Wrapper:
     """One replacement of one function. The callable that stands in gets it to use.
 
     Attributes:
+        function: torch's function, which keeps its identity.
         original: does what the function does unpatched. Read it, do not call it:
             that would skip the wrappers in between.
         next: call this to pass a call on: to the next wrapper, or to the original.
@@ -45,11 +46,11 @@ class Wrapper:
             replacement takes besides the function's own. Set by `make`.
     """
 
-    __slots__ = ("call", "new_parameters", "next", "original", "point")
+    __slots__ = ("call", "function", "new_parameters", "next", "original")
 
-    def __init__(self, point: PatchPoint, make: MakeReplacement) -> None:
-        self.point = point
-        self.original = point.original
+    def __init__(self, function: FunctionType, make: MakeReplacement) -> None:
+        self.function = function
+        self.original = _point(function).original
         self.new_parameters: dict[str, Any] = {}
         self.next: Callable[..., Any] = self.original
         self.call = make(self)
@@ -69,14 +70,9 @@ class PatchPoint:
 
     def __init__(self, function: FunctionType) -> None:
         self.function = function
-        self._adopt(function.__code__)
-
-    def _adopt(self, code: CodeType) -> None:
-        """Take this code for the function's own."""
-        function = self.function
-        self.code, self.defaults = code, function.__kwdefaults__
+        self.code, self.defaults = function.__code__, function.__kwdefaults__
         self.original = FunctionType(
-            code,
+            self.code,
             function.__globals__,
             function.__name__,
             function.__defaults__,
@@ -91,11 +87,6 @@ class PatchPoint:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.top(*args, **kwargs)
 
-    def refresh(self) -> None:
-        """With no wrapper in, new code is the function's own, whatever put it there."""
-        if self.top is self.original and not self.has_code_in_function():
-            self._adopt(self.function.__code__)
-
     def has_code_in_function(self) -> bool:
         return self.function.__code__ is self.code or self.has_trampoline_in_function()
 
@@ -108,10 +99,6 @@ class PatchPoint:
 
     def apply(self, wrappers: list[Wrapper]) -> None:
         """Have exactly these wrappers in, the innermost first."""
-        in_reach = self.has_code_in_function()
-        if not in_reach and self.top is self.original:
-            self.refresh()
-            in_reach = True
         # Other threads may call the function meanwhile: each step leaves a chain that
         # ends at the original.
         top: Callable[..., Any] = self.original
@@ -121,7 +108,7 @@ class PatchPoint:
             if wrapper.new_parameters:
                 added.update(wrapper.new_parameters)
         self.top = top
-        if in_reach:
+        if self.has_code_in_function():
             self._exchange(self._trampoline(added) if wrappers else self.code, added)
         # Otherwise another library has put code over ours, and it stays there.
 
@@ -167,13 +154,11 @@ class Patch:
     @serialized
     def __init__(self, replacements: Replacements, owner: str = "") -> None:
         self.owner = owner
-        self.wrappers = tuple(
-            Wrapper(_point(function), make) for function, make in replacements
-        )
+        self.wrappers = tuple(Wrapper(*replacement) for replacement in replacements)
 
     @property
     def functions(self) -> tuple[FunctionType, ...]:
-        return tuple(wrapper.point.function for wrapper in self.wrappers)
+        return tuple(wrapper.function for wrapper in self.wrappers)
 
     @serialized
     def enter(self, claim: Claim) -> None:
@@ -206,7 +191,8 @@ class Patch:
         done: tuple[Patch, ...] | None = None
         while done != (active := claimed()):
             for wrapper in self.wrappers:
-                wrapper.point.apply(_wrappers(wrapper.point, active))
+                function = wrapper.function
+                _point(function).apply(_wrappers(function, active))
             done = active
 
 
@@ -232,15 +218,23 @@ def original_of(function: FunctionType) -> FunctionType:
 
 def _point(function: FunctionType) -> PatchPoint:
     point = _points.get(function)
-    if point is None:
+    # With no wrapper in, new code is the function's own, whatever library put it there.
+    # It may call our old trampoline, which stays at the old point.
+    if point is None or (
+        point.top is point.original and not point.has_code_in_function()
+    ):
         point = _points[function] = PatchPoint(function)
-    point.refresh()
     return point
 
 
-def _wrappers(point: PatchPoint, active: tuple[Patch, ...]) -> list[Wrapper]:
-    """Return the point's wrappers in these patches, the innermost first."""
-    wrappers = [w for patch in active for w in patch.wrappers if w.point is point]
+def _wrappers(function: FunctionType, active: tuple[Patch, ...]) -> list[Wrapper]:
+    """Return the function's wrappers in these patches, the innermost first."""
+    wrappers = [
+        wrapper
+        for patch in active
+        for wrapper in patch.wrappers
+        if wrapper.function is function
+    ]
     if len(wrappers) > 1:
         # Wrappers that add parameters go outside: no other wrapper takes these.
         wrappers.sort(key=lambda wrapper: bool(wrapper.new_parameters))

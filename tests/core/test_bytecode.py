@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compat.patching.bytecode import _CALL_LOAD, _SHIFT, redirect_calls, trampoline
+from compat.patching.bytecode import _LOAD_METHOD, _SHIFT, redirect_calls, trampoline
 
 # --- trampoline --------------------------------------------------------------------------------------------------
 
@@ -280,7 +280,7 @@ def test_redirect_calls_ignores_call_bytes_at_odd_offset():
     """A namespace stands in for the code object: the interpreter would crash on a real one with such opcodes."""
     function, _ = build([CALL])
     raw, method = function.__code__.co_code, function.__code__.co_names.index(OLD[1])
-    at = raw.index(bytes((_CALL_LOAD, method << _SHIFT | _SHIFT)))
+    at = raw.index(bytes((_LOAD_METHOD, method << _SHIFT | _SHIFT)))
     call = raw[max(before for before in range(0, at, 2) if raw[before]) : at + 2]
     for padding in (b"\0\0", b"\0"):
         code = types.SimpleNamespace(co_code=padding + call + padding, co_names=function.__code__.co_names)

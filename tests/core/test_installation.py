@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from helpers.shims import variant
 from helpers.this_torch import ASK, RELEASE
 from helpers.torch_state import made, same, split_kinds, state, status_of
 
 import compat
-from compat.installation import installed
-from compat.patching.patch import shared
+from compat.installation import current_install
+from compat.patching.registry import shared
 from compat.probe.requirements import Behaves
 from compat.selection import preview
 from compat.shims.base import all_shims, named
@@ -27,7 +28,7 @@ NAME = "lazy_graph_module"
 @pytest.fixture(autouse=True)
 def nothing_stays_installed() -> Iterator[None]:
     yield
-    left = [shim.name for shim in all_shims() if installed(shim)]
+    left = [shim.name for shim in all_shims() if current_install(shim)]
     for name in left:
         compat.uninstall(name)
     assert left == []
@@ -84,15 +85,15 @@ def test_install_without_names_installs_exactly_the_fixes():
     rows = compat.status()
     try:
         fixes = [row.name for row in rows if row.kind == "fix"]
-        assert [shim.name for shim in all_shims() if installed(shim)] == fixes
+        assert [shim.name for shim in all_shims() if current_install(shim)] == fixes
         assert fixes
         assert NAME not in fixes
         assert not any(row.active for row in rows if row.kind != "fix")
         assert (made(), split_kinds()) == ("plain", "plain")
     finally:
         compat.uninstall()
-    assert not any(installed(shim) for shim in all_shims())
-    assert not any(shim.active() for shim in all_shims())
+    assert not any(current_install(shim) for shim in all_shims())
+    assert not any(shim.active for shim in all_shims())
     assert same(before, state())
 
 
@@ -241,9 +242,9 @@ def test_uninstall_before_torch_import_leaves_torch_unpatched(python):
 
 def test_uninstall_during_torch_import_prevents_patch():
     compat.install(NAME, mode=ASK)
-    (entry,) = shared("installed/1", dict)[compat.install.__globals__["__package__"], NAME]
+    (entry,) = shared("installed/2", dict)[compat.install.__globals__["__package__"], NAME]
     compat.uninstall(NAME)
-    entry._confirm()  # as the import hook does in the thread that imports torch
+    entry.act()  # as the import hook does in the thread that imports torch
     assert not status_of(NAME).active
 
 
@@ -252,7 +253,7 @@ def test_deferred_install_that_does_not_fit_becomes_noop_with_reason(monkeypatch
     def refuse(shim, mode):
         raise compat.UnsupportedError("it has moved")
 
-    monkeypatch.setattr(sys.modules[installed.__module__], "select", refuse)
+    monkeypatch.setattr(sys.modules[current_install.__module__], "select", refuse)
     compat.install(NAME, mode=ASK)
     assert (status_of(NAME).mode, status_of(NAME).reason) == ("noop", "it has moved")
     assert not status_of(NAME).active
@@ -264,7 +265,7 @@ def test_mode_by_name_imports_module_that_source_cannot_decide():
     rests_on = "torch.utils.bundled_inputs"  # no other test imports it
     assert rests_on not in sys.modules
     behaves = Behaves(f"{rests_on}:augment_model_with_bundled_inputs", "is one", lambda _: None)
-    asked = shim._replace(backport=(behaves,), native=())
+    asked = variant(shim, backport=(behaves,), native=())
     assert preview(asked, "backport").evidence[-1].holds
 
 
@@ -291,10 +292,10 @@ import os, sys
 kept, finders = list(sys.path), list(sys.meta_path)
 sys.path[:] = [path for path in kept if not os.path.isdir(os.path.join(path, "torch"))]
 import compat
-from compat.version import root
+from compat.version import folder
 compat.install("lazy_graph_module", mode="auto")
 (row,) = (row for row in compat.status() if row.name == "lazy_graph_module")
-assert (root(), row.mode, row.active) == (None, "noop", False), row
+assert (folder(), row.mode, row.active) == (None, "noop", False), row
 sys.path[:] = kept
 import torch
 from torch.fx import _lazy_graph_module as lazy
@@ -315,7 +316,7 @@ def test_install_without_torch_takes_effect_once_torch_appears(python):
 
 def test_uninstall_does_not_wait_for_torch_import_in_another_thread(monkeypatch):
     # A forked child would wait for ever: the importing thread does not exist there.
-    here, started, go_on = sys.modules[installed.__module__], threading.Event(), threading.Event()
+    here, started, go_on = sys.modules[current_install.__module__], threading.Event(), threading.Event()
     torchs = here.select
 
     def select(*asked):
@@ -325,10 +326,10 @@ def test_uninstall_does_not_wait_for_torch_import_in_another_thread(monkeypatch)
 
     monkeypatch.setattr(here, "when_imported", lambda names, act: lambda: None)
     compat.install(NAME, mode=ASK)
-    (entry,) = shared("installed/1", dict)[compat.install.__globals__["__package__"], NAME]
+    (entry,) = shared("installed/2", dict)[compat.install.__globals__["__package__"], NAME]
     monkeypatch.setattr(here, "select", select)
     with ThreadPoolExecutor(2) as executor:
-        importing = executor.submit(entry._confirm)
+        importing = executor.submit(entry.act)
         assert started.wait(60)
         executor.submit(compat.uninstall, NAME).result(60)
         go_on.set()

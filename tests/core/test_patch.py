@@ -13,22 +13,22 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from compat.replacing import Replacing, replacing
 from helpers.this_torch import ASK
 from helpers.torch_state import lazy, made, same, split_kinds, split_module_file, state
 
 import compat
-from compat.patching.patch import Holder, Patch
+from compat.patching.patch import Claim, Patch, claims
+from compat.shims.base import Shim
 
 PLACES = [(lazy, "_get_graph_module_cls"), (split_module_file, "split_module")]
 
 
-def double(layer: Any) -> Callable[..., int]:
-    return lambda x: 2 * layer.below.call(x)
+def double(wrapper: Any) -> Callable[..., int]:
+    return lambda x: 2 * wrapper.next(x)
 
 
-def holder() -> Holder:
-    return Holder(object(), threading.get_ident())
+def claim() -> Claim:
+    return Claim(threading.get_ident())
 
 
 @pytest.fixture
@@ -39,13 +39,13 @@ def function() -> FunctionType:
     return plus_one
 
 
-def test_patch_stays_until_last_holder_leaves(function):
-    code, patch, holders = function.__code__, Patch([(function, double)]), [holder() for _ in range(3)]
+def test_patch_stays_until_last_claim_leaves(function):
+    code, patch, entered = function.__code__, Patch([(function, double)]), [claim() for _ in range(3)]
     assert function.__code__ is code, "creating a patch must not apply it"
-    for entering in holders:
+    for entering in entered:
         patch.enter(entering)
         assert function(3) == 8
-    for leaving in holders:
+    for leaving in entered:
         assert function(3) == 8
         patch.leave(leaving)
     assert function.__code__ is code
@@ -53,7 +53,7 @@ def test_patch_stays_until_last_holder_leaves(function):
 
 
 def test_aliases_and_bound_methods_get_replacement(function):
-    alias, bound, patch, me = function, function.__get__(3), Patch([(function, double)]), holder()
+    alias, bound, patch, me = function, function.__get__(3), Patch([(function, double)]), claim()
     patch.enter(me)
     assert (alias(3), bound(), list(map(function, [3]))) == (8, 8, [8])
     patch.leave(me)
@@ -73,13 +73,13 @@ def test_failing_replacement_rolls_back_the_others(function):
         return
     for _ in range(2):
         with pytest.raises(ValueError, match="free vars"):
-            patch.enter(holder())
+            patch.enter(claim())
         assert function.__code__ is code
         assert (function(3), closure(3)) == (4, 8)
 
 
 def test_surplus_leave_calls_have_no_effect(function):
-    code, patch, me, other = function.__code__, Patch([(function, double)]), holder(), holder()
+    code, patch, me, other = function.__code__, Patch([(function, double)]), claim(), claim()
     patch.enter(me)
     for _ in range(3):
         patch.leave(other)
@@ -95,7 +95,7 @@ def test_concurrent_enter_and_leave_restore_original_code(function):
     def work(_: int) -> set[int]:
         seen = set()
         for _ in range(300):
-            me = holder()
+            me = claim()
             patch.enter(me)
             seen.add(function(3))
             patch.leave(me)
@@ -161,47 +161,65 @@ def test_install_and_mock_in_any_order_restore_torch_objects(order):
     assert same(before, state())
 
 
+def shim(name: str, target: str) -> Shim:
+    return Shim(
+        name=name,
+        kind="fix",
+        upstream="",
+        changes_codegen=False,
+        revision=1,
+        native=(),
+        backport=(),
+        replacements={target: double},
+    )
+
+
+def put_in(shim: Shim) -> Callable[[], None]:
+    """Put the shim in and return what takes it out."""
+    patch, claim = shim.patch("backport"), shim.claim()
+    if patch is None:
+        return lambda: None
+    patch.enter(claim)
+    return lambda: patch.leave(claim)
+
+
 def test_target_that_is_no_function_is_not_replaced(monkeypatch):
     # The target was a function when the mode was selected, and another library has replaced it since.
     module = types.ModuleType("made_up")
     exec("def function(x):\n    return x", vars(module))
     monkeypatch.setitem(sys.modules, "made_up", module)
-    one, two = (
-        Replacing(f"made_up/{n}", {f"made_up:{name}": double}, changes_codegen=False)
-        for n, name in enumerate(("function", "gone"))
-    )
-    undo = one.install("backport")
+    one, two = (shim(f"made_up_{name}", f"made_up:{name}") for name in ("function", "gone"))
+    undo = put_in(one)
     assert module.function(2) == 4
     undo()
     assert module.function(2) == 2
     exec("def function(x):\n    return x + 5", vars(module))  # a reload does the same
-    undo = one.install("backport")
+    undo = put_in(one)
     assert module.function(2) == 14
     undo()
     assert module.function(2) == 7
     for replaced in (len, None):
         monkeypatch.setattr(module, "function", replaced)
-        again = Replacing(f"made_up/{replaced}", {"made_up:function": double}, changes_codegen=False)
-        again.install("backport")()
-        assert not again.active()
+        again = shim(f"made_up_{replaced}", "made_up:function")
+        put_in(again)()
+        assert not again.active
         assert module.function is replaced
-    two.install("backport")()
-    assert not two.active()
+    put_in(two)()
+    assert not two.active
 
 
 def test_restored_function_gets_its_previous_patch(monkeypatch):
     module = types.ModuleType("made_up")
     monkeypatch.setitem(sys.modules, "made_up", module)
-    doubled, seen = Replacing("made_up/back", {"made_up:function": double}, changes_codegen=False), []
+    doubled, seen = shim("made_up_back", "made_up:function"), []
     for step in "one", "two", "one":  # a reload and its undo
         vars(module).setdefault(step, eval("lambda x: x + 5", vars(module)))
         module.function = vars(module)[step]
-        seen.append(doubled.patch())
-        module.function = len  # not a Python function: the last one seen counts
-        assert doubled.patch() is seen[-1]
+        seen.append(doubled.patch("backport"))
+        module.function = len  # not a Python function: the most recent patch counts
+        assert doubled.patch("backport") is seen[-1]
     assert seen[0] is seen[2] is not seen[1]
-    assert len(doubled._patches) == 2
-    undo = doubled.install("backport")
+    undo = put_in(doubled)
     assert [module.one(2), module.two(2)] == [14, 7]
     undo()
     assert [module.one(2), module.two(2)] == [7, 7]
@@ -209,4 +227,4 @@ def test_restored_function_gets_its_previous_patch(monkeypatch):
 
 def test_shim_fields_are_keyword_only():
     with pytest.raises(TypeError, match="positional"):
-        replacing({}, "fx_strides", "fix", "pytorch#1", False, 1, (), ())
+        Shim("fx_strides", "fix", "pytorch#1", False, 1, (), (), {})

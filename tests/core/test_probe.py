@@ -17,69 +17,68 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compat.probe import Live, answer, parameters_of
+from compat.probe.definition import Definition, Missing, Parameter, Undecided, parameters_of
+from compat.probe.live import LiveReader
 from compat.probe.requirements import (
-    Absent,
     Behaves,
-    Calls,
-    Found,
     Mentions,
-    Parameter,
     Parameters,
     Refers,
     Requirement,
     Symbol,
     Takes,
-    Undecided,
+    answer,
 )
-from compat.probe.source import Source
+from compat.probe.source import SourceReader
+from compat.selection import live_reader
 from compat.shims.base import all_shims
+from compat.shims.lazy_graph_module import _Calls
 
 counter = itertools.count()
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory) -> Iterator[Callable[[str], tuple[str, Live, Source]]]:
+def both(tmp_path_factory) -> Iterator[Callable[[str], tuple[str, LiveReader, SourceReader]]]:
     """Write source text as a module with a new name. Returns the name and both readers."""
     package = tmp_path_factory.mktemp("readers")
     sys.path.insert(0, str(package))
 
-    def write(text: str) -> tuple[str, Live, Source]:
+    def write(text: str) -> tuple[str, LiveReader, SourceReader]:
         name = f"module_under_test_{next(counter)}"
         (package / f"{name}.py").write_text(text, encoding="utf-8")
         importlib.invalidate_caches()
-        return name, Live(), Source.installed(str(package / "torch"))
+        return name, live_reader(), SourceReader.installed(str(package / "torch"))
 
     yield write
     sys.path.remove(str(package))
 
 
-def found_or_why(reader: Live | Source, target: str) -> Any:
+def found_or_why(reader: LiveReader | SourceReader, target: str) -> Any:
     try:
         found = reader.find(target)
-    except (Absent, Undecided) as answered:
+    except (Missing, Undecided) as answered:
         return type(answered).__name__
     return found.kind, found.parameters
 
 
-def answers(reader: Live | Source, target: str) -> list[bool | None]:
+def answers(reader: LiveReader | SourceReader, target: str) -> list[bool | None]:
     asked: list[Requirement] = [Symbol(target)]
     asked += [Parameters(target, names) for names in ((), ("a",), ("a", "b"))]
     asked += [Symbol(target, kind) for kind in ("function", "wrapper", "class", "value")]
     asked += [Refers(target, name) for name in ("graph_module", "GraphModule", "inner", "a", "missing")]
-    asked += [Calls(target, "graph_module", "GraphModule"), Calls(target, "missing", "GraphModule")]
+    asked += [_Calls(target, "graph_module", "GraphModule"), _Calls(target, "missing", "GraphModule")]
     return [answer(requirement, reader).holds for requirement in asked]
 
 
 # --- The installed torch -------------------------------------------------------------------------------------------
 
 REQUIREMENTS = [r for shim in all_shims() for r in (*shim.native, *shim.backport)]
-INSTALLED = Source.installed(torch.__path__[0])
+INSTALLED = SourceReader.installed(torch.__path__[0])
 
 
 @pytest.mark.parametrize("requirement", REQUIREMENTS, ids=str)
 def test_readers_agree_on_every_shim_requirement(requirement):
-    live, source = answer(requirement, Live()), answer(requirement, INSTALLED)
+    live, source = answer(requirement, live_reader()), answer(requirement, INSTALLED)
     assert live.holds is not None
     if isinstance(requirement, Behaves) and source.holds is None:  # source text cannot tell how torch behaves
         assert source.requirement == live.requirement
@@ -97,7 +96,7 @@ def test_readers_agree_on_every_name_in_probed_modules():
                 # An import makes a submodule an attribute of its package. The source has no such name.
                 submodule = isinstance(thing, ModuleType) and thing.__name__ == f"{module}.{name}"
                 if not name.startswith("__") and ".__" not in target and read != "Undecided" and not submodule:
-                    assert read == found_or_why(Live(), target), target
+                    assert read == found_or_why(live_reader(), target), target
                     compared += 1
     assert compared > 15
 
@@ -293,19 +292,19 @@ def test_missing_or_broken_module_is_absent(both):
         f"{broken} cannot be imported (RuntimeError: no driver)",
     )
     assert answer(Symbol("missing_module:f"), live).holds is False
-    assert answer(Symbol("missing_module:f"), Source(lambda path: None)).holds is False
+    assert answer(Symbol("missing_module:f"), SourceReader(lambda path: None)).holds is False
 
 
 @pytest.mark.parametrize("text", ["def f(:", "\0", "match = (", "f = 1\n  g = 2"])
 def test_unparsable_source_is_undecided(text):
-    assert answer(Symbol("m:f"), Source(lambda path: text)).holds is None
+    assert answer(Symbol("m:f"), SourceReader(lambda path: text)).holds is None
 
 
 def test_source_reader_reads_package_from_init_file():
     files = {"p/__init__.py": "def f(a): pass", "p/q.py": "class C: pass"}
-    source = Source(files.get)
+    source = SourceReader(files.get)
     assert source.find("p:f").kind == "function"
-    assert source.find("p.q:C") == Found("class")
+    assert source.find("p.q:C") == Definition("class")
 
 
 def test_source_reader_runs_no_code(both):
@@ -321,17 +320,29 @@ def test_live_reader_runs_no_property_and_no_getattr(both):
         "class Meta(type):\n    def __getattr__(cls, name): raise RuntimeError\n"
         "class C(metaclass=Meta):\n    @property\n    def f(self): raise RuntimeError\n"
     )
-    assert found_or_why(live, f"{name}:missing") == "Absent"
-    assert found_or_why(live, f"{name}:C.missing") == "Absent"
+    assert found_or_why(live, f"{name}:missing") == "Missing"
+    assert found_or_why(live, f"{name}:C.missing") == "Missing"
     assert found_or_why(live, f"{name}:C.f") == ("value", ())
 
 
-def test_undecodable_or_missing_file_is_absent(tmp_path: Path):
+def test_unreadable_file_is_undecided_and_missing_file_is_missing(tmp_path: Path):
     (tmp_path / "torch").mkdir()
     (tmp_path / "torch" / "odd.py").write_bytes(b"# \xff")
-    source = Source.installed(str(tmp_path / "torch"))
-    assert found_or_why(source, "torch.odd:f") == "Absent"
-    assert found_or_why(source, "torch:f") == "Absent"
+    (tmp_path / "torch" / "__init__.py").touch()
+    (tmp_path / "torch" / "compiled.pyc").touch()
+    (tmp_path / "torch" / "extension.abi3.so").touch()
+    (tmp_path / "torch" / "namespace").mkdir()
+    source = SourceReader.installed(str(tmp_path / "torch"))
+    for name in ("odd", "compiled", "extension", "namespace"):
+        assert found_or_why(source, f"torch.{name}:f") == "Undecided"
+    assert found_or_why(source, "torch.missing:f") == "Missing"
+    assert found_or_why(source, "torch:f") == "Missing"
+
+
+def test_torch_without_any_source_is_undecided(tmp_path: Path):
+    (tmp_path / "torch").mkdir()  # a frozen program keeps the modules in an archive
+    source = SourceReader.installed(str(tmp_path / "torch"))
+    assert found_or_why(source, "torch:f") == found_or_why(source, "torch.fx.graph:f") == "Undecided"
 
 
 # --- Requirements and their messages -------------------------------------------------------------------------------
@@ -351,14 +362,14 @@ def test_undecodable_or_missing_file_is_absent(tmp_path: Path):
         (Refers("m:f", "y"), "m:f refers to y", None),
         (Refers("m:f", "b"), "m:f refers to b", "its body does not"),
         (Refers("m:C", "y"), "m:C refers to y", "it is a class"),
-        (Calls("m:f", "x", "y"), "m:f calls x.y", None),
-        (Calls("m:f", "y", "x"), "m:f calls y.x", "its body does not"),
-        (Calls("m:v", "x", "y"), "m:v calls x.y", "it is a value"),
+        (_Calls("m:f", "x", "y"), "m:f calls x.y", None),
+        (_Calls("m:f", "y", "x"), "m:f calls y.x", "its body does not"),
+        (_Calls("m:v", "x", "y"), "m:v calls x.y", "it is a value"),
     ],
     ids=str,
 )
 def test_answer_states_requirement_and_finding(requirement, says, objects):
-    source = Source(lambda path: "class C: pass\nv = 1\ndef f(a, b=1): return g.x.y(1)")
+    source = SourceReader(lambda path: "class C: pass\nv = 1\ndef f(a, b=1): return g.x.y(1)")
     assert answer(requirement, source) == (says, objects is None, objects or "it does")
 
 
@@ -368,7 +379,7 @@ def test_answer_states_requirement_and_finding(requirement, says, objects):
         (Takes("torch.fx:Graph", "owning_module"), "it is a class"),
         (Mentions("torch.fx:Graph", "graph"), "it is a class"),
         (Refers("torch.fx:Graph", "graph"), "it is a class"),
-        (Calls("torch.fx:Graph", "graph", "lint"), "it is a class"),
+        (_Calls("torch.fx:Graph", "graph", "lint"), "it is a class"),
         (
             Behaves("torch.fx:Graph", "counts to three", lambda graph: str(graph.three)),
             "trying it out raises AttributeError",
@@ -376,6 +387,6 @@ def test_answer_states_requirement_and_finding(requirement, says, objects):
     ],
 )
 def test_definition_of_wrong_kind_fails_requirement_without_exception(requirement: Requirement, explain_failure: str) -> None:
-    found = answer(requirement, Live())
+    found = answer(requirement, live_reader())
     assert found.holds is False
     assert explain_failure in found.found

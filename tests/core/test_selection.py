@@ -11,17 +11,18 @@ from unittest import mock
 
 import pytest
 import torch
+from helpers.shims import variant
 from helpers.this_torch import ASK, RELEASE
 from helpers.torch_state import lazy, made, same, split_kinds, state, status_of
 
 import compat
 from compat import selection
 from compat.errors import UnsupportedError
-from compat.probe import Live
-from compat.probe.requirements import Found, Symbol, Undecided
-from compat.probe.source import Source
-from compat.selection import asked_for, decide, loaded, preview, select
-from compat.shims import named
+from compat.probe.definition import Definition, Undecided
+from compat.probe.requirements import Symbol
+from compat.probe.source import SourceReader
+from compat.selection import decide, is_loaded, live_reader, preview, requested_mode, select
+from compat.shims.base import named
 from compat.shims.lazy_graph_module import SHIM
 
 OWN = "TORCH_COMPAT_LAZY_GRAPH_MODULE"
@@ -51,8 +52,8 @@ def test_auto_is_native_from_2_12_backport_on_2_11_noop_before():
 
 
 def test_live_and_source_readers_give_same_selection():
-    live = decide(SHIM, "auto", "", torch.__version__, Live())
-    text = decide(SHIM, "auto", "", torch.__version__, Source.installed(torch.__path__[0]))
+    live = decide(SHIM, "auto", "", torch.__version__, live_reader())
+    text = decide(SHIM, "auto", "", torch.__version__, SourceReader.installed(torch.__path__[0]))
     assert live == text
     assert live.mode == BY_AUTO
 
@@ -62,16 +63,16 @@ def test_auto_avoids_backport_if_native_is_undecided():
         def find(self, target):
             if target == "torch:of_its_own":
                 raise Undecided("not known")
-            return Found("function")
+            return Definition("function")
 
     unsure, other = Symbol("torch:of_its_own"), Symbol("torch:other")
-    shim = SHIM._replace(native=(unsure,), backport=(other,))
+    shim = variant(SHIM, native=(unsure,), backport=(other,))
     assert decide(shim, "backport", "", "2.11.0", Unsure()).mode == "backport"
     found = decide(shim, "auto", "", "2.11.0", Unsure())
     assert found.mode == "noop"
     assert "not decided from source text" in found.reason
     # Native cannot work here, however the undecided requirement comes out.
-    lacking = shim._replace(native=(unsure, Symbol("torch:other", "class")))
+    lacking = variant(shim, native=(unsure, Symbol("torch:other", "class")))
     assert decide(lacking, "auto", "", "2.11.0", Unsure()).mode == "backport"
 
 
@@ -88,9 +89,9 @@ def test_mode_by_name_works_or_raises_with_failed_requirement(mode):
 
 
 def test_reason_says_though_only_if_auto_contradicts_version():
-    shim = SHIM._replace(native=(Symbol("torch:fx"), Symbol("torch:nn")), backport=(Symbol("torch:optim"),))
+    shim = variant(SHIM, native=(Symbol("torch:fx"), Symbol("torch:nn")), backport=(Symbol("torch:optim"),))
     cases = [(asked, said) for asked in ("auto", "native", "backport") for said in ("2.11", "2.12")]
-    told = {case: decide(shim, case[0], "the argument says so", case[1], Live()).reason for case in cases}
+    told = {case: decide(shim, case[0], "the argument says so", case[1], live_reader()).reason for case in cases}
     assert [case for case, reason in told.items() if "though" in reason] == [("auto", "2.11")]
     assert [case for case, reason in told.items() if "the argument says so" in reason] == cases[2:]
     assert [case for case, reason in told.items() if "torch:nn exists" in reason] == cases[:4], "the last one decides"
@@ -100,13 +101,13 @@ def test_reason_says_though_only_if_auto_contradicts_version():
     ("asked", "says"), [("auto", "torch 9.0 lacks it and"), ("backport", "the backport fits torch")]
 )
 def test_reason_names_no_unchecked_mode_as_missing(asked, says):
-    shim = SHIM._replace(native=(Symbol("torch:nothing", "class"),), backport=(Symbol("torch:nn"),))
-    assert decide(shim, asked, "", "9.0", Live()).reason.startswith(says)
+    shim = variant(SHIM, native=(Symbol("torch:nothing", "class"),), backport=(Symbol("torch:nn"),))
+    assert decide(shim, asked, "", "9.0", live_reader()).reason.startswith(says)
 
 
 def test_reason_names_only_first_missing_requirement():
     lacking = tuple(Symbol(f"torch:{name}", "class") for name in ("first", "second", "third"))
-    reason = decide(SHIM._replace(native=lacking, backport=lacking), "auto", "", "9.0", Live()).reason
+    reason = decide(variant(SHIM, native=lacking, backport=lacking), "auto", "", "9.0", live_reader()).reason
     assert "torch:first" in reason
     assert not any(name in reason for name in ("second", "third"))
 
@@ -114,7 +115,7 @@ def test_reason_names_only_first_missing_requirement():
         def find(self, target):
             raise Undecided(f"{target} is not known")
 
-    reason = decide(SHIM._replace(native=lacking, backport=lacking), "auto", "", "9.0", Unsure()).reason
+    reason = decide(variant(SHIM, native=lacking, backport=lacking), "auto", "", "9.0", Unsure()).reason
     assert "torch:first" in reason
     assert not any(name in reason for name in ("second", "third"))
 
@@ -172,10 +173,10 @@ def expected(*words: str | None) -> str:
 
 
 @pytest.mark.parametrize(("switch", "own", "mode"), WORDS)
-def test_asked_for_follows_precedence_table(environment, switch, own, mode):
+def test_requested_mode_follows_precedence_table(environment, switch, own, mode):
     environment(switch, own)
     try:
-        got, why = asked_for(SHIM, mode)
+        got, why = requested_mode(SHIM, mode)
     except ValueError as error:
         got = str(error)
     else:
@@ -256,11 +257,11 @@ def nothing_known(monkeypatch):
 
 
 def test_selection_on_partly_imported_module_is_not_kept(monkeypatch, nothing_known, tmp_path):
-    shim = named(["lazy_graph_break"])[0]._replace(
+    shim = variant(named(["lazy_graph_break"])[0], 
         native=(Symbol("half_made:other"),), backport=(Symbol("half_made:function", "function"),)
     )
     early = []
-    hooks = SimpleNamespace(during=lambda: early.extend([loaded(shim), select(shim).mode, preview(shim).mode]))
+    hooks = SimpleNamespace(during=lambda: early.extend([is_loaded(shim), select(shim).mode, preview(shim).mode]))
     monkeypatch.setitem(sys.modules, "hooks_made_up", hooks)
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "half_made.py").write_text("import hooks_made_up\nhooks_made_up.during()\ndef function(): ...\n")
@@ -268,7 +269,7 @@ def test_selection_on_partly_imported_module_is_not_kept(monkeypatch, nothing_kn
     monkeypatch.delitem(sys.modules, "half_made")  # so that monkeypatch removes the module at the end
     monkeypatch.setitem(sys.modules, "half_made", half)
     assert early == [False, "noop", "noop"]
-    assert (loaded(shim), select(shim).mode, preview(shim).mode) == (True, "backport", "backport")
+    assert (is_loaded(shim), select(shim).mode, preview(shim).mode) == (True, "backport", "backport")
     del half.function
     assert select(shim).mode == "backport", "a selection is kept once its modules are imported"
 
@@ -287,7 +288,7 @@ def test_noop_caused_by_foreign_patch_ends_with_that_patch(monkeypatch, nothing_
 @pytest.mark.skipif(BY_AUTO != "noop", reason="this torch is expected to have a mode")
 def test_expected_noop_is_selected_once_and_kept(nothing_known):
     compat.lazy_graph_module()
-    assert [each.mode for each in selection._selected.values()] == ["noop"]
+    assert [each.mode for _, each in selection._selected.values()] == ["noop"]
 
 
 def test_replaced_os_environ_is_read(nothing_known):

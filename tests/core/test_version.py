@@ -15,7 +15,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compat import version
-from compat.adapters import NEWEST_FIRST, adapter_for, noop, torch_2_9, torch_2_10, torch_2_11, torch_2_12, torch_2_14
+from compat.adapters import (
+    NAMES,
+    NEWEST_FIRST,
+    adapter_for,
+    minor_of,
+    modes_for,
+    torch_2_9,
+    torch_2_10,
+    torch_2_11,
+    torch_2_12,
+    torch_2_15,
+)
 from compat.shims.base import all_shims
 
 number = st.integers(0, 99)
@@ -42,7 +53,7 @@ def test_installed_torch_is_the_one_the_session_names():
 @given(number, number, number, st.sampled_from(SUFFIXES))
 def test_release_number_alone_picks_adapter(major, minor, patch, suffix):
     parsed = version.parse(f"{major}.{minor}.{patch}{suffix}")
-    expected = next((a for a in NEWEST_FIRST if (major, minor) >= a.TORCH), noop)
+    expected = next((a for a in NEWEST_FIRST if (major, minor) >= minor_of(a)), None)
     assert adapter_for(parsed) is expected
 
 
@@ -55,16 +66,16 @@ def test_release_number_alone_picks_adapter(major, minor, patch, suffix):
         ("2.12.0a0+x", torch_2_12),
         ("2.12.0rc1", torch_2_12),
         ("2.12", torch_2_12),
-        ("3", torch_2_14),
-        ("2.15.0", torch_2_14),
+        ("3", torch_2_15),
+        ("2.15.0", torch_2_15),
         ("2.10.9", torch_2_10),
         ("2.9.1", torch_2_9),
-        ("2.8.0", noop),
-        ("2", noop),
-        ("", noop),
-        ("unknown", noop),
-        ("2.12.0-dirty!", noop),
-        (None, noop),
+        ("2.8.0", None),
+        ("2", None),
+        ("", None),
+        ("unknown", None),
+        ("2.12.0-dirty!", None),
+        (None, None),
     ],
 )
 def test_unusual_version_strings_pick_adapter_by_release(said, adapter):
@@ -74,26 +85,41 @@ def test_unusual_version_strings_pick_adapter_by_release(said, adapter):
 @given(st.text() | st.from_regex(r"2\.1[0-9][a-z.+0-9-]*"))
 def test_version_parsing_never_raises(said):
     adapter = adapter_for(version.parse(said))
-    assert adapter in (noop, *NEWEST_FIRST)
+    assert adapter in (None, *NEWEST_FIRST)
 
 
-def test_adapters_list_same_shims_and_known_modes():
-    tables = [
-        {name: word for name, word in vars(adapter).items() if name.islower() and not name.startswith("_")}
-        for adapter in (noop, *NEWEST_FIRST)
-    ]
-    names = {shim.name for shim in all_shims()}
-    assert [set(table) for table in tables] == [names] * len(tables)
-    assert {word for table in tables for word in table.values()} <= {"native", "backport", "noop"}
-    assert set(tables[0].values()) == {"noop"}
+def differences(adapter):
+    return {name: word for name, word in vars(adapter).items() if not name.startswith("_")}
+
+
+def test_newest_adapter_lists_every_shim_and_older_ones_only_differences():
+    newest, *older = NEWEST_FIRST
+    assert list(differences(newest)) == list(NAMES) == [shim.name for shim in all_shims()]
+    modes = differences(newest)
+    for adapter in older:
+        for name, word in differences(adapter).items():
+            assert modes[name] != word, f"{adapter.__name__} repeats {name}"
+            modes[name] = word
+    assert set(modes) == set(NAMES)
+    assert {word for adapter in NEWEST_FIRST for word in differences(adapter).values()} <= {"native", "backport", "noop"}
+
+
+def test_torch_without_adapter_gets_noop_for_every_shim():
+    for said in ("2.8.0", "unknown", None):
+        assert modes_for(version.parse(said)) == dict.fromkeys(NAMES, "noop")
+
+
+def test_modes_follow_adapters_down_to_the_version():
+    assert modes_for(version.parse("2.13.0"))["view_meta_cache"] == "backport"
+    assert modes_for(version.parse("2.14.0"))["view_meta_cache"] == "native"
+    assert modes_for(version.parse("2.9.1"))["autotune_raw_stream"] == "backport"
+    assert modes_for(version.parse("2.10.0a0+x"))["autotune_raw_stream"] == "native"
 
 
 def test_adapters_are_ordered_newest_first():
-    numbers = [adapter.TORCH for adapter in NEWEST_FIRST]
+    numbers = [minor_of(adapter) for adapter in NEWEST_FIRST]
     assert numbers == sorted(numbers, reverse=True)
     assert len(set(numbers)) == len(numbers)
-    files = [adapter.__name__.rpartition(".")[2] for adapter in NEWEST_FIRST]
-    assert files == [f"torch_{major}_{minor}" for major, minor in numbers]
 
 
 def test_version_and_root_of_running_torch_are_found():
@@ -103,9 +129,9 @@ def test_version_and_root_of_running_torch_are_found():
 
 
 @pytest.mark.parametrize("said", [None, 7, ("2", "12")])
-def test_missing_or_odd_torch_version_gets_an_adapter(monkeypatch, said):
+def test_odd_torch_version_is_read_from_version_file(monkeypatch, said):
     monkeypatch.setattr(torch, "__version__", said)
-    assert adapter_for(version.parse(version.text())) is not None
+    assert version.parse(version.text()).release[:2] == RELEASE
 
 
 def test_version_of_unimported_torch_is_read_without_import(python):
@@ -130,11 +156,11 @@ def test_version_of_unimported_torch_is_read_without_import(python):
 def test_version_is_read_from_source_text(tmp_path, text, said):
     file = tmp_path / "version.py"
     file.write_text(text)
-    assert version._from_source(str(file)) == said
+    assert version._read(str(file)) == said
 
 
 def test_missing_version_file_gives_no_version(tmp_path):
-    assert version._from_source(str(tmp_path / "version.py")) is None
+    assert version._read(str(tmp_path / "version.py")) is None
 
 
 def test_blocked_torch_import_gives_no_version(monkeypatch):

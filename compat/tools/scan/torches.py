@@ -44,7 +44,7 @@ class Torch(NamedTuple):
 
     path: str
     version: str
-    source: Source
+    source: SourceReader
     text: Callable[[str], str | None]  # the text of a file, as in `torch/fx/graph.py`; None if there is no such file
     files: Callable[[], list[str]]  # the paths of all files, in the same form
 
