@@ -25,7 +25,7 @@ class Install:
 
     def __init__(self, shim: Shim, mode: str) -> None:
         self.shim, self.mode = shim, mode
-        self.error: Exception | None = None
+        self.error = ""
         self.removed = False
         self._selection: Selection | None = None
         self._claims: dict[Patch, Claim] = {}
@@ -47,16 +47,15 @@ class Install:
 
     def act(self) -> None:
         """Put the shim in if it can be. Never raises an Exception: keeps it."""
-        self.error = None
+        self.error = ""
         try:
             self.settle()
         except Exception as error:  # noqa: BLE001 (this may be an import of torch's)
-            self.error = error
-            self.shim.note(error)
+            self.error = self.shim.warn_of(error)
 
     def catch_up(self) -> None:
         """Act for what the import hook has missed. A failure is not tried again."""
-        if self.error is None and is_loaded(self.shim):
+        if not self.error and is_loaded(self.shim):
             self.act()
 
     def settle(self) -> None:
@@ -93,15 +92,15 @@ class Install:
     @property
     def selection(self) -> Selection:
         """What was chosen; until torch's modules come, what its source says."""
-        if self.error is not None:
-            why = f"putting it in failed: {type(self.error).__name__}: {self.error}"
+        if self.error:
+            why = f"putting it in failed: {self.error}"
             return Selection(self.shim.name, "noop", why, ())
         return self._selection or preview(self.shim, self.mode)
 
     @property
     def is_waiting(self) -> bool:
         """Whether the shim would be in by now, if torch's modules were imported."""
-        return not self._claims and self.error is None and not is_loaded(self.shim)
+        return not self._claims and not self.error and not is_loaded(self.shim)
 
     def remove(self) -> None:
         """Take it out. An exception that arrives meanwhile is raised after that."""

@@ -71,11 +71,11 @@ def status_of(shim: Shim) -> ShimStatus:
     except UnsupportedError as error:  # the environment asks for it; a use raises this
         selection = Selection(shim.name, "noop", str(error), ())
     active = shim.active
-    error = _error(shim, entry)
+    error = (entry.error if entry else "") or shim.error
     mode, reason = selection.mode, selection.reason
     if error and not active:
         mode = "noop"
-        reason = f"it could not be put in ({error}); otherwise: {reason}"
+        reason = f"putting it in failed: {error}"
     return ShimStatus(
         shim.name,
         shim.kind,
@@ -87,11 +87,6 @@ def status_of(shim: Shim) -> ShimStatus:
         shim.upstream,
         shim.changes_codegen,
     )
-
-
-def _error(shim: Shim, entry: Install | None) -> str:
-    kept = [entry.error] if entry and entry.error else shim.errors
-    return "".join(f"{type(error).__name__}: {error}" for error in kept[-1:])
 
 
 def _remark(shim: Shim, entry: Install | None, mode: str) -> str:

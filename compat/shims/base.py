@@ -107,8 +107,9 @@ class Shim:
             key: shared(f"{self.token}/{key}/patches", _Patches)
             for key in ("native", "backport", *self.late)
         }
-        # The Exception that kept the shim out at its last use in a context.
-        self.errors: list[Exception] = []
+        # What kept the shim out at its last use in a context, as "Type: text". Not the
+        # exception itself: its traceback would keep that context alive.
+        self.error = ""
 
     def requested(self) -> Any:
         """Return what is asked for in this thread or task; None if nothing is."""
@@ -182,7 +183,7 @@ class Shim:
         the shim in is reported as a CompatWarning and by `status()`.
         """
         catch_up()
-        self.errors.clear()
+        self.error = ""
         selected = select(self, mode).mode
         failed = partial(self._failed, mode)
         patch = None
@@ -193,24 +194,22 @@ class Shim:
         return Context(self.scopes, value, patch, failed)
 
     def _failed(self, mode: str, error: Exception) -> None:
-        self.note(error)
+        self.error = self.warn_of(error)
         if mode != "auto":
-            raise UnsupportedError(_why_not(self, error)) from error
+            raise UnsupportedError(_why_not(self, self.error)) from error
 
-    def note(self, error: Exception) -> None:
-        """Keep the error for `status()`, and warn."""
-        self.errors[:] = [error]
+    def warn_of(self, error: Exception) -> str:
+        """Warn that the shim could not be put in. Return the error as text."""
+        text = f"{type(error).__name__}: {error}"
         try:
-            warnings.warn(_why_not(self, error), CompatWarning, stacklevel=3)
+            warnings.warn(_why_not(self, text), CompatWarning, stacklevel=3)
         except CompatWarning:
             pass  # warnings are errors here, and this may be an import of torch's
+        return text
 
 
-def _why_not(shim: Shim, error: Exception) -> str:
-    return (
-        f"{shim.name} could not be put into torch, which stays as it is: "
-        f"{type(error).__name__}: {error}"
-    )
+def _why_not(shim: Shim, error: str) -> str:
+    return f"{shim.name} could not be put into torch, which stays as it is: {error}"
 
 
 def _all_hold(requirements: Iterable[Requirement]) -> bool:
