@@ -3,12 +3,17 @@
 A reproducer is a file in `reproducers/` with the name of its shim. Its `outcome()` returns "right", or says in a few
 words what is wrong. With the word "with", the shim is installed first and the printed outcome ends with its mode.
 
+`FIXED = (2, 12)` in a reproducer names the release that contains the fix, by upstream's history and not by compat's
+answer; without it no release does. `FIRST = (2, 10)` names the first release with the defect, if older torches do not
+have it.
+
 Each process is a fork of one that has imported Dynamo and Inductor. `BARE = True` in a reproducer asks for a Python
 that has imported nothing. `PROCESSES = 2` runs it twice with one cache directory; the second outcome counts.
 """
 
 from __future__ import annotations
 
+import ast
 import importlib
 import os
 import subprocess
@@ -17,11 +22,24 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 from helpers.warm import Warm
 
 HERE = Path(__file__).parent
+DECLARED = ("BARE", "FIRST", "FIXED", "PROCESSES")
+
+
+def declared(name: str) -> dict[str, Any]:
+    """Return what a reproducer declares about itself, without importing it."""
+    body = ast.parse((HERE / "reproducers" / f"{name}.py").read_text()).body
+    given = [(one.targets[0], one.value) for one in body if isinstance(one, ast.Assign)]
+    return {
+        target.id: ast.literal_eval(value)
+        for target, value in given
+        if isinstance(target, ast.Name) and target.id in DECLARED
+    }
 
 
 @contextmanager
@@ -59,10 +77,10 @@ def here(name: str, shim: bool, folder: str) -> str:
 
 
 def outcome(name: str, shim: bool, warm: Warm) -> str:
-    text = (HERE / "reproducers" / f"{name}.py").read_text()
+    about = declared(name)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        for _ in range(2 if "\nPROCESSES = 2" in text else 1):
-            said = (bare if "\nBARE = True" in text else warm)(here, name, shim, folder)
+        for _ in range(about.get("PROCESSES", 1)):
+            said = (bare if about.get("BARE") else warm)(here, name, shim, folder)
     return said
 
 

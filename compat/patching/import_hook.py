@@ -35,6 +35,8 @@ class _Finder:
 
     def __init__(self) -> None:
         self.watchers: list[_Watcher] = []
+        # Modules that have run, but Python still counts as being imported.
+        self.ending: set[str] = set()
 
     def find_spec(
         self,
@@ -67,8 +69,12 @@ class _Finder:
             else:
                 loader.exec_module = before
             run(module)
-            for watcher in self.executed(name):
-                watcher.run()
+            self.ending.add(name)
+            try:
+                for watcher in self.executed(name):
+                    watcher.run()
+            finally:
+                self.ending.discard(name)
 
         try:
             loader.exec_module = exec_module
@@ -157,6 +163,8 @@ def is_imported(name: str) -> bool:
     module = sys.modules.get(name)
     if module is None:  # not there, or kept from being imported
         return False
+    if name in _finder.ending:
+        return True
     try:
         spec = module.__spec__
         return getattr(spec, "_initializing", False) is not True

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+from ..errors import CompatError
 from .definition import Definition, Missing, Reader, Undecided, nested
 
 
@@ -45,13 +46,18 @@ class Answer(NamedTuple):
 
 
 def answer(requirement: Requirement, reader: Reader) -> Answer:
-    """Return whether the requirement holds. Never raises, whatever torch looks like."""
+    """Return whether the requirement holds. Never raises, whatever torch looks like.
+
+    Except for a CompatError of the reader: then there is no whole torch to read.
+    """
     try:
         failure = requirement.explain_failure(reader.find(requirement.target))
     except Missing as missing:
         return Answer(str(requirement), False, str(missing))
     except Undecided as undecided:
         return Answer(str(requirement), None, str(undecided))
+    except CompatError:
+        raise
     except Exception as error:  # noqa: BLE001 (a stand-in for torch may raise anything)
         found = f"reading it raises {type(error).__name__}: {error}"
         return Answer(str(requirement), False, found)

@@ -23,11 +23,11 @@ _TARGET = "torch._inductor.codegen.wrapper:PythonWrapperCodegen.write_kernel_aut
 
 
 def _importing(wrapper: Wrapper) -> Callable[..., Any]:
-    def write_kernel_autotune_defs_header(wrapper: Any) -> Any:
-        result = wrapper.next(wrapper)
+    def write_kernel_autotune_defs_header(codegen: Any) -> Any:
+        result = wrapper.next(codegen)
         # As upstream has it: the function is in every build that has a GPU of the kind in question.
         if hasattr(sys.modules["torch._C"], "_cuda_getCurrentRawStream"):
-            wrapper.kernel_autotune_defs.writeline("from torch._C import _cuda_getCurrentRawStream as get_raw_stream")
+            codegen.kernel_autotune_defs.writeline("from torch._C import _cuda_getCurrentRawStream as get_raw_stream")
         return result
 
     return write_kernel_autotune_defs_header

@@ -1,17 +1,27 @@
-"""Shims that do not exist, made from ones that do."""
+"""Shims changed for a test: variants, and shims that have not patched torch yet."""
 
 from __future__ import annotations
 
-import copy
+import inspect
 from typing import Any
 
-from compat.shims.base import Shim
+import pytest
+
+from compat.shims.base import _CACHE_KEY, Shim, _Patches
 
 
 def variant(shim: Shim, **changes: Any) -> Shim:
-    """Return a copy of the shim with other attributes, such as `native` or `backport`."""
-    made = copy.copy(shim)
-    vars(made).update(changes)
-    targets = [required.target for required in (*made.native, *made.backport)]
-    made.modules = frozenset(target.partition(":")[0] for target in targets)
-    return made
+    """Return a shim that is built from the arguments of another one, with changes.
+
+    A variant with the same name and revision shares its scopes and patches with the other shim.
+    """
+    arguments = {name: getattr(shim, name) for name in inspect.signature(Shim).parameters if hasattr(shim, name)}
+    if shim.changes_codegen:
+        arguments["backport"] = shim.backport[len(_CACHE_KEY) :]  # the base adds these again
+    return Shim(**{**arguments, "token_of": shim._token_of, **changes})
+
+
+def without_patches(shim: Shim, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the shim forget the patches that it has made, as in a process that has not used it."""
+    for key in shim._patches:
+        monkeypatch.setitem(shim._patches, key, _Patches())

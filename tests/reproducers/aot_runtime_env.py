@@ -11,6 +11,9 @@ import torch
 from torch._dynamo import config
 from torch._dynamo.aot_compile import SerializableCallable
 
+FIXED = (2, 12)
+FIRST = (2, 10)
+
 
 class Kept(SerializableCallable):
     """The result of a backend, serialized to no bytes."""

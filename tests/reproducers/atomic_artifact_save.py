@@ -13,6 +13,8 @@ import torch._inductor.standalone_compile  # noqa: F401
 from torch._dynamo.aot_compile import AOTCompiledFunction
 from torch.utils._appending_byte_serializer import BytesWriter
 
+FIXED = (2, 12)
+
 
 def outcome() -> str:
     def full(self: object) -> bytes:

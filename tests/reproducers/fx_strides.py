@@ -14,6 +14,8 @@ try:
 except ImportError:
     Base = object  # type: ignore[assignment, misc]
 
+FIXED = (2, 13)
+
 
 class Name(Base):
     def __eq__(self, other: object) -> bool:

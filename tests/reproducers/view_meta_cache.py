@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from reproduce import compile_quickly
 
+FIXED = (2, 14)
 PROCESSES = 2
 
 

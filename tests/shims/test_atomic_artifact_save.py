@@ -118,8 +118,8 @@ def test_unpacked_format_is_left_to_torch(tmp_path: Path) -> None:
 
 def test_formats_without_one_binary_file_are_passed_on_unchanged() -> None:
     seen: list[Any] = []
-    below = SimpleNamespace(call=lambda *args, **named: seen.append((args, named)))
-    save = _saving_artifact(SimpleNamespace(below=below))  # type: ignore[arg-type]
+    wrapper = SimpleNamespace(next=lambda *args, **named: seen.append((args, named)))
+    save = _saving_artifact(wrapper)  # type: ignore[arg-type]
     for args, named in (("self",), {"path": "there", "format": "unpacked"}), (("self", "there"), {"format": "binary"}):
         save(*args, **named)
         assert seen.pop() == (args, named)

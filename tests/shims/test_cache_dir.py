@@ -60,18 +60,33 @@ def installed_late() -> tuple[str, str | None]:
     return directory, environment.get("LOGNAME")
 
 
-def taken_out_while_another_thread_imports() -> None:
-    from compat.shims import cache_dir
+def taken_out_while_another_thread_imports(in_the_middle: bool) -> None:
+    """Uninstall before the import hook acts in the other thread, or while it acts."""
+    from compat import installation
+    from compat.shims.cache_dir import SHIM
 
-    late, cache_dir.when_imported = [], lambda names, act: late.append(act) or (lambda: None)
+    acts, make = [], SHIM.late_patch
+    installation.when_imported = lambda names, act: acts.append(act) or (lambda: None)
     compat.install("cache_dir")
-    from torch._inductor import utils
+    from torch._inductor import compile_worker, utils  # noqa: F401
+    from torch._inductor.runtime import cache_dir_utils
 
-    code = utils.python_subprocess_env.__code__
-    compat.uninstall("cache_dir")
-    for act in late:
+    functions = utils.python_subprocess_env, cache_dir_utils.default_cache_dir
+    codes = [function.__code__ for function in functions]
+
+    def late_patch(module: str) -> Any:
+        compat.uninstall("cache_dir")
+        return make(module)
+
+    if in_the_middle:
+        SHIM.late_patch = late_patch
+    else:
+        compat.uninstall("cache_dir")
+    assert len(acts) == 2
+    for act in acts:
         act()
-    assert utils.python_subprocess_env.__code__ is code
+    compat.uninstall("cache_dir")
+    assert [function.__code__ for function in functions] == codes
 
 
 def taken_out() -> None:
@@ -118,5 +133,8 @@ def test_uninstall_restores_original_code(fresh: Callable[..., Any]) -> None:
     fresh(taken_out)
 
 
-def test_uninstall_during_import_in_another_thread_leaves_torch_unpatched(fresh: Callable[..., Any]) -> None:
-    fresh(taken_out_while_another_thread_imports)
+@pytest.mark.parametrize("in_the_middle", [False, True])
+def test_uninstall_during_import_in_another_thread_leaves_torch_unpatched(
+    in_the_middle: bool, fresh: Callable[..., Any]
+) -> None:
+    fresh(taken_out_while_another_thread_imports, in_the_middle)

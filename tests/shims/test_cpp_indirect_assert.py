@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
-from compat.patching.patch import Layer
-from compat.probe.requirements import Found, Mentions
+from compat.probe.definition import Definition
+from compat.probe.requirements import Mentions
 from compat.shims.cpp_indirect_assert import SHIM, _checking
 
 TYPE = "at::vec::VecMask<int64_t,2>"
@@ -44,22 +45,21 @@ def stock(self: Any, expr: Any, size: Any, lower: Any, upper: Any) -> Any:
     return self.indirect_assert(self.var, "0", "40", self._load_mask)
 
 
-def check(kernel: Kernel, expr: Any = 1, layers: int = 1) -> Any:
-    over = Layer(stock, lambda _: stock)
-    for _ in range(layers):
-        over, under = Layer(stock, _checking), over
-        over.below = under
+def check(kernel: Kernel, expr: Any = 1, wrappers: int = 1) -> Any:
+    call: Any = stock
+    for _ in range(wrappers):
+        call = _checking(SimpleNamespace(next=call))  # type: ignore[arg-type]
     before = dict(vars(kernel))
     try:
-        return over.call(kernel, expr, 1, True, True)
+        return call(kernel, expr, 1, True, True)
     finally:
         assert vars(kernel) == before
 
 
-@pytest.mark.parametrize("layers", [1, 2], ids=["once", "below the wrapper of another version"])
-def test_scalar_mask_becomes_vector_for_vector_check(layers: int) -> None:
+@pytest.mark.parametrize("wrappers", [1, 2], ids=["once", "below the wrapper of another version"])
+def test_scalar_mask_becomes_vector_for_vector_check(wrappers: int) -> None:
     kernel = VecKernel(Variable("tmp1", True), Variable("tmp0", False))
-    assert check(kernel, layers=layers) == f"tmp1 0 40 {TYPE}::from(tmp0)"
+    assert check(kernel, wrappers=wrappers) == f"tmp1 0 40 {TYPE}::from(tmp0)"
 
 
 @pytest.mark.parametrize(
@@ -96,6 +96,6 @@ def test_failed_check_leaves_kernel_unchanged() -> None:
 def test_native_requirement_distinguishes_mask_from_vector_of_ones(function: Any, fixed: bool) -> None:
     (native,) = SHIM.native
     assert isinstance(native, Mentions)
-    found = Found("function", code=function.__code__)
+    found = Definition("function", code=function.__code__)
     assert (native.explain_failure(found) is None) == fixed
     assert Mentions(native.target, native.text).explain_failure(found) is None

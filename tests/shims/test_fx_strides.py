@@ -26,7 +26,7 @@ def node(value: Any) -> Any:
     return SimpleNamespace(meta={"val": value})
 
 
-def below(fx_node: Any, *args: Any, **kwargs: Any) -> Any:
+def stock(fx_node: Any, *args: Any, **kwargs: Any) -> Any:
     """Stand for torch's own function, which handles one tensor at the top level."""
     assert not kwargs
     assert len(args) == len(fx_node.args) == 1
@@ -34,7 +34,7 @@ def below(fx_node: Any, *args: Any, **kwargs: Any) -> Any:
     return (f"constrained {args[0]}",), {}
 
 
-constrain = _constraining(SimpleNamespace(below=SimpleNamespace(call=below)))  # type: ignore[arg-type]
+constrain = _constraining(SimpleNamespace(next=stock))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

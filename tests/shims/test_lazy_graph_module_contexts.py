@@ -11,6 +11,7 @@ from unittest import mock
 
 import pytest
 import torch
+from helpers.shims import without_patches
 from helpers.this_torch import ASK, WORKING
 from helpers.torch_state import (
     kind_of,
@@ -26,6 +27,9 @@ from helpers.torch_state import (
 )
 
 import compat
+from compat.patching import registry
+from compat.patching.patch import Patch
+from compat.shims.lazy_graph_module import SHIM
 
 pytestmark = pytest.mark.usefixtures("torch_contexts_are_collected")
 scope = functools.partial(compat.lazy_graph_module, mode=ASK)
@@ -245,28 +249,25 @@ def test_second_exit_of_context_has_no_effect() -> None:
 
 
 def test_first_uses_in_two_threads_create_one_patch(monkeypatch: pytest.MonkeyPatch) -> None:
-    here = sys.modules[compat.lazy_graph_module.__module__]
-    stale = [here.Patch([(function, lambda _: print)]) for function in (lambda: 1, lambda: 2)]
-    monkeypatch.setattr(here, "_patches", {WORKING: [*stale]})
+    without_patches(SHIM, monkeypatch)
+    patches = SHIM._patches[WORKING].by_functions
+    for function in (lambda: 1, lambda: 2):
+        patches[(function,)] = Patch([(function, lambda _: print)])
+    acquire, waited = registry._acquire, []
 
-    class Meanwhile:
-        """A lock that lets another thread run first."""
+    def acquire_after_another_use(section: list[int]) -> None:
+        """Stand for a thread that waits for the lock while another thread uses the shim for the first time."""
+        monkeypatch.setattr(registry, "_acquire", acquire)
+        with compat.lazy_graph_module(mode=ASK):
+            waited.append(made())
+        acquire(section)
 
-        def __enter__(self) -> None:
-            monkeypatch.setattr(patching, "lock", lock)
-            compat.lazy_graph_module(mode=ASK)
-            lock.acquire()
-
-        def __exit__(self, *error: object) -> None:
-            lock.release()
-
-    patching = sys.modules[here.Patch.__module__]
-    lock = patching.lock
-    monkeypatch.setattr(patching, "lock", Meanwhile())
+    monkeypatch.setattr(registry, "_acquire", acquire_after_another_use)
     with compat.lazy_graph_module(mode=ASK):
         assert made() == "lazy"
     compat.lazy_graph_module(mode=ASK)
-    assert [len(patches) for patches in here._patches.values()] == [3]
+    assert waited == ["lazy"]
+    assert len(patches) == 3
 
 
 def test_function_removed_after_selection_leaves_shim_inactive(
@@ -274,8 +275,7 @@ def test_function_removed_after_selection_leaves_shim_inactive(
 ) -> None:
     with compat.lazy_graph_module(mode=ASK):
         pass
-    here = sys.modules[compat.lazy_graph_module.__module__]
-    monkeypatch.setattr(here, "_patches", {})
+    without_patches(SHIM, monkeypatch)
     kept = lazy._get_graph_module_cls
     monkeypatch.delattr(lazy, "_get_graph_module_cls")
     with compat.lazy_graph_module(mode=ASK):
@@ -295,16 +295,14 @@ def test_force_recompile_names_missing_attribute(monkeypatch: pytest.MonkeyPatch
 
 
 def test_current_lazy_class_of_torch_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    here = sys.modules[compat.lazy_graph_module.__module__]
-
     class Counting(lazy._LazyGraphModule): ...
 
     def built() -> type:
         with compat.lazy_graph_module(mode=ASK):
             return lazy._get_graph_module_cls()
 
-    for patches in ({}, here._patches):  # without and with an existing patch
-        monkeypatch.setattr(here, "_patches", patches)
+    without_patches(SHIM, monkeypatch)
+    for _ in range(2):  # without and with an existing patch
         with mock.patch.object(lazy, "_LazyGraphModule", Counting):
             assert built() is Counting
         assert built() is lazy._LazyGraphModule

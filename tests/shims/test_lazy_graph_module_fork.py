@@ -45,6 +45,6 @@ def test_forked_child_is_unpatched_if_another_thread_held_context() -> None:
 
 def test_mode_by_name_is_checked_against_unpatched_torch() -> None:
     with compat.lazy_graph_module():
-        shim.select.__globals__["_selected"].clear()
+        select.__globals__["_selected"].clear()
         with compat.lazy_graph_module(mode=MODE):
             assert select(shim.SHIM, MODE).mode == MODE

@@ -30,7 +30,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 import compat
-from compat.shims.lazy_graph_module import _scopes
+from compat.shims.lazy_graph_module import SHIM
 
 pytestmark = pytest.mark.usefixtures("torch_contexts_are_collected")
 scope = functools.partial(compat.lazy_graph_module, mode=ASK)
@@ -118,7 +118,7 @@ def test_contexts_exited_in_other_threads_do_not_accumulate(other_thread):
             inner.__enter__()
             other_thread.submit(inner.__exit__).result()
             assert made() == "lazy"
-        assert len(_scopes.open.get()) <= 2
+        assert len(SHIM.scopes.open.get()) <= 2
 
 
 def test_generator_resumed_in_another_thread_gets_plain_modules(other_thread):

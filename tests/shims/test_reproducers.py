@@ -11,7 +11,7 @@ import pytest
 import torch
 from helpers.this_torch import RELEASE, ROOT, needs_compiler
 from helpers.warm import Warm
-from reproduce import outcome
+from reproduce import declared, outcome
 
 NAMES = sorted(path.stem for path in (ROOT / "tests" / "reproducers").glob("*.py"))
 TABLE = ROOT / "docs" / "reproducers.md"
@@ -25,30 +25,15 @@ it. The table shows both results; the mode of the shim is in brackets. "right" m
 |---|---|---|---|
 """
 TORCH = torch.__version__.partition("+")[0]
-# FIXED: the release that contains the fix, by upstream's history and not by compat's answer.
-# FIRST: the first release with the defect, if older torches do not have it.
-FIXED = {
-    "cpp_indirect_assert": (2, 12),
-    "fx_cache_pickle": (2, 11),
-    "operator_str": (2, 13),
-    "cache_dir": (2, 13),
-    "atomic_artifact_save": (2, 12),
-    "aot_runtime_env": (2, 12),
-    "autotune_raw_stream": (2, 10),
-    "split_module_tuple_return": (2, 12),
-    "fx_strides": (2, 13),
-    "view_meta_cache": (2, 14),
-    "symbolic_view_meta": (2, 11),
-}
-FIRST = {"aot_runtime_env": (2, 10)}
 
 
 @needs_compiler
 @pytest.mark.parametrize("name", NAMES)
 def test_reproducer_fails_only_on_affected_torch_without_shim(name: str, warm: Warm) -> None:
     without, fixed = (outcome(name, shim, warm) for shim in (False, True))
-    affected = FIXED.get(name, (99,)) > RELEASE
-    if FIRST.get(name, (0,)) > RELEASE:  # the defect is younger than this torch, so the shim changes nothing
+    about = declared(name)
+    affected = about.get("FIXED", (99,)) > RELEASE
+    if about.get("FIRST", (0,)) > RELEASE:  # the defect is younger than this torch, so the shim changes nothing
         assert fixed == f"{without} (noop)"
     else:
         assert (without != "right") == affected, without

@@ -16,8 +16,9 @@ from record_split import described
 from torch.fx.passes.split_module import split_module
 
 import compat
-from compat.probe import Live, answer
-from compat.shims import named
+from compat.probe.requirements import answer
+from compat.selection import live_reader
+from compat.shims.base import named
 from compat.shims.split_module_tuple_return import _wrap
 
 (SHIM,) = named(["split_module_tuple_return"])
@@ -139,14 +140,14 @@ def test_tuple_return_works_with_lazy_context_in_either_order(tuples: bool, lazy
 def test_lazy_context_works_during_and_after_tuple_return(installed: None) -> None:
     (lazy,) = named(["lazy_graph_module"])
     requirements = lazy.native if NATIVE else lazy.backport
-    assert all(answer(requirement, Live()).holds for requirement in requirements)
+    assert all(answer(requirement, live_reader()).holds for requirement in requirements)
     outer = compat.lazy_graph_module(mode=ASK)
     with outer:
         compat.uninstall(NAME)
         assert kind_of(split_of([(0, 0)])) == "lazy"
-        assert all(answer(requirement, Live()).holds for requirement in requirements)
+        assert all(answer(requirement, live_reader()).holds for requirement in requirements)
         compat.install(NAME)
-    assert all(answer(requirement, Live()).holds for requirement in (*requirements, *SHIM.backport))
+    assert all(answer(requirement, live_reader()).holds for requirement in (*requirements, *SHIM.backport))
 
 
 @pytest.mark.skipif(NATIVE, reason="torch takes the parameter itself")

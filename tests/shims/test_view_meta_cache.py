@@ -16,10 +16,11 @@ from helpers.warm import Warm
 from reproduce import here
 
 import compat
-from compat.probe import Live, answer
-from compat.probe.requirements import Found, Undecided
-from compat.probe.source import Source
-from compat.shims import named
+from compat.probe.definition import Definition, Undecided
+from compat.probe.requirements import answer
+from compat.probe.source import SourceReader
+from compat.selection import live_reader
+from compat.shims.base import named
 from compat.shims.view_meta_cache import _tried
 
 SHIMS = named(["view_meta_cache", "symbolic_view_meta"])
@@ -31,23 +32,23 @@ SPOILT, SYMBOLIC = (
 
 
 def test_header_and_running_torch_give_same_answer() -> None:
-    found = Live().find(OWNING.target)
+    found = live_reader().find(OWNING.target)
     assert found.text is not None
-    without = Found("file", thing=torch)
+    without = Definition("file", value=torch)
     reshaped = without._replace(text=found.text.replace("SERIALIZABLE_TUPLE", "TUPLE"))
-    for case in (found, found._replace(thing=None), without, reshaped):
+    for case in (found, found._replace(value=None), without, reshaped):
         assert (OWNING.explain_failure(case) is not None) == SPOILT
 
 
 @pytest.mark.parametrize("text", [None, "", "#pragma once"])
 def test_source_without_header_is_undecided(text: str | None) -> None:
     with pytest.raises(Undecided):
-        OWNING.explain_failure(Found("file", text=text))
-    assert answer(OWNING, Source(lambda path: text)).holds is None
+        OWNING.explain_failure(Definition("file", text=text))
+    assert answer(OWNING, SourceReader(lambda path: text)).holds is None
 
 
 def test_one_field_by_reference_fails_requirement() -> None:
-    found = Live().find(OWNING.target)
+    found = live_reader().find(OWNING.target)
     by_value = re.sub(r"const (std::vector<[\w:]+>)&(?=\);)", r"\1", found.text or "")
     assert OWNING.explain_failure(found._replace(text=by_value)) is None
     for kind in ("std::vector<c10::SymInt>);", "std::vector<int64_t>);"):
@@ -92,7 +93,7 @@ def test_both_shims_patch_one_function_in_any_order(order: tuple[int, int], out:
     assert kept() == stock
     for at in order:
         compat.install(SHIMS[at].name)
-    assert [shim.active() for shim in SHIMS] == [SPOILT, SYMBOLIC]
+    assert [shim.active for shim in SHIMS] == [SPOILT, SYMBOLIC]
     assert kept() == {"plain"} | (set() if SPOILT else {"spoilt"})
     assert (compat.cache_key() != key) == SPOILT
     compat.uninstall(SHIMS[out[0]].name)
