@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import get_args
 
-from .errors import UnsupportedError
+from .errors import CompatError, UnsupportedError
 from .patching.cache_key import digest, tokens
 from .patching.import_hook import when_imported
 from .patching.patch import Claim, Patch
@@ -71,7 +71,10 @@ class Install:
             return
         # Not under the lock: another thread's import may need it, and this one may
         # wait for that import.
-        self._claim(self.shim.patch(selection.mode))
+        patch = self.shim.patch(selection.mode)
+        if patch is None and self.shim.replaces(selection.mode):
+            raise CompatError("another library has replaced torch's functions")
+        self._claim(patch)
         if selection.mode == "backport":
             for module in self.shim.late:
                 self._claim(self.shim.late_patch(module))

@@ -126,11 +126,13 @@ class Shim:
         If torch's functions have been replaced by ones that do not fit, returns the
         most recent patch, or None if there is none.
         """
-        if mode == "noop":
-            return None
-        native = mode == "native"
-        replacements = self.native_replacements if native else self.replacements
-        return self._patch_of(mode, replacements, getattr(self, mode))
+        replacements = self.replaces(mode)
+        return self._patch_of(mode, replacements, getattr(self, mode, ()))
+
+    def replaces(self, mode: str) -> Replacing:
+        """Return what this mode puts in."""
+        modes = {"native": self.native_replacements, "backport": self.replacements}
+        return modes.get(mode, {})
 
     def late_patch(self, module: str) -> Patch | None:
         """Return the patch that waits for this module."""
