@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from typing import get_args
 
@@ -10,7 +10,7 @@ from .errors import CompatError, UnsupportedError
 from .patching.cache_key import digest, tokens
 from .patching.import_hook import when_imported
 from .patching.patch import Claim, Patch
-from .patching.registry import serialized, shared
+from .patching.registry import shared
 from .selection import Mode, Selection, is_loaded, preview, requested_mode, select
 from .shims.base import Kind, Shim, all_shims, named
 
@@ -159,17 +159,12 @@ def install(*names: str, mode: Mode = "auto", kind: Kind = "fix") -> None:
         for shim in shims:
             made.append(Install(shim, mode))
             made[-1].arm()
-        _register(made)
+        for entry in made:
+            _entries(entry.shim).append(entry)
     except BaseException:
         for entry in made:
             entry.remove()
         raise
-
-
-@serialized
-def _register(made: Iterable[Install]) -> None:
-    for entry in made:
-        _entries(entry.shim).append(entry)
 
 
 def uninstall(*names: str, kind: Kind = "fix") -> None:

@@ -100,7 +100,9 @@ def _remark(shim: Shim, entry: Install | None, mode: str) -> str:
         )
     if entry and entry.is_waiting:
         missing = sorted(name for name in shim.modules if name not in sys.modules)
-        return f"; waiting for the import of {', '.join(missing[:2])}" if missing else ""
+        return (
+            f"; waiting for the import of {', '.join(missing[:2])}" if missing else ""
+        )
     return ""
 
 

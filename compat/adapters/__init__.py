@@ -1,4 +1,4 @@
-"""What does this torch minor need? One module a minor, each a short list of differences.
+"""Say what each torch minor needs: one module a minor, each a list of differences.
 
 The newest adapter lists every shim with the mode that it should have there. Each older
 one names only what differs from the next newer one. This is an expectation: the
@@ -11,7 +11,15 @@ from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
-from . import torch_2_9, torch_2_10, torch_2_11, torch_2_12, torch_2_13, torch_2_14, torch_2_15
+from . import (
+    torch_2_9,
+    torch_2_10,
+    torch_2_11,
+    torch_2_12,
+    torch_2_13,
+    torch_2_14,
+    torch_2_15,
+)
 
 NEWEST_FIRST: tuple[ModuleType, ...] = (
     torch_2_15,

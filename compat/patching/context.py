@@ -112,7 +112,9 @@ class Context(ContextDecorator):
     def _watch(self, scope: Scope) -> weakref.ref[Context]:
         # An interrupt between `__enter__` and the body, or at the start of `__exit__`,
         # keeps `__exit__` from running. Then the scope ends with its context.
-        def collected(_: object, ending: Callable[[], bool] = sys.is_finalizing) -> None:
+        def collected(
+            _: object, ending: Callable[[], bool] = sys.is_finalizing
+        ) -> None:
             if not ending():
                 scope.end()
 

@@ -116,9 +116,7 @@ class _Finder:
 _finder = _Finder()
 
 
-def when_imported(
-    names: Iterable[str], act: Callable[[], None]
-) -> Callable[[], None]:
+def when_imported(names: Iterable[str], act: Callable[[], None]) -> Callable[[], None]:
     """Call `act` as soon as all these modules are imported, and after each reload.
 
     That is now, if they are; else in the thread that imports the last one, before its

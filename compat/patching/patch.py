@@ -92,10 +92,7 @@ class PatchPoint:
 
     def has_trampoline_in_function(self) -> bool:
         code = self.function.__code__
-        for made in list(self._trampolines.values()):
-            if code is made:
-                return True
-        return False
+        return any([code is made for made in list(self._trampolines.values())])
 
     def apply(self, wrappers: list[Wrapper]) -> None:
         """Have exactly these wrappers in, the innermost first."""
@@ -116,8 +113,7 @@ class PatchPoint:
         function = self.function
         signature_changes = len(self._trampolines) > 1
         if signature_changes:
-            # No parameter may lack its default at any time. A default without its
-            # parameter does no harm.
+            # At no time may a parameter lack its default.
             function.__kwdefaults__ = {**(function.__kwdefaults__ or {}), **added}
         function.__code__ = code
         if signature_changes:
@@ -147,8 +143,8 @@ class Patch:
     """Replacements that belong together: all of them are in, or none.
 
     Args:
-        replacements: functions, each with what makes its replacement.
-        owner: names the patch for those that look for it in `claimed`.
+        replacements: functions, each with a function that makes its replacement.
+        owner: identifies the patch in `claimed`.
     """
 
     @serialized

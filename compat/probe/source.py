@@ -228,7 +228,7 @@ def _decorators(node: ast.AST) -> set[str]:
 
 
 def _compiled(module: ast.Module, scope: _Scope, node: _Function) -> CodeType:
-    """Return the code object as Python would make it, without decorators. Never runs."""
+    """Return the code object as Python would make it, without decorators."""
     fields = {field: getattr(node, field) for field in node._fields}
     bare: ast.stmt = type(node)(**{**fields, "decorator_list": []})
     ast.copy_location(bare, node)

@@ -73,7 +73,9 @@ def _replace_choice(wrapper: Wrapper) -> Callable[..., Any]:
         # Torch keeps lazy modules from torch.jit.script by this flag. It outranks
         # every request for them.
         lazy = enabled and not flags.get("_force_skip_lazy_graph_module_flag")
-        return flags["_LazyGraphModule"] if lazy else sys.modules["torch.fx"].GraphModule
+        return (
+            flags["_LazyGraphModule"] if lazy else sys.modules["torch.fx"].GraphModule
+        )
 
     return choose
 
