@@ -70,7 +70,6 @@ sys.meta_path.insert(0, Finder)
     "torch that raises OSError": "MAKE = 'raise OSError(\"libcuda.so.1: cannot open shared object file\")'",
     "torch that raises SystemError": "MAKE = 'raise SystemError(1)'",
     "torch that is half imported": "MAKE = 'import asks; asks.use()\\n__version__ = \"2.11.0\"'",
-    "folder without files": "MAKE = None",
 }
 USE = """
 import importlib, importlib.machinery, os, sys, tempfile, types, warnings
@@ -107,8 +106,8 @@ THEN = """
 if MAKE is not ...:
     folder = tempfile.mkdtemp()
     os.mkdir(folder + "/torch")
-    if MAKE is not None:
-        open(folder + "/torch/__init__.py", "w").write(MAKE)
+    with open(folder + "/torch/__init__.py", "w") as file:
+        file.write(MAKE)
     sys.path.insert(0, folder)
     try:
         import torch
