@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from typing import get_args
 
 from .errors import CompatError, UnsupportedError
 from .patching.cache_key import digest, tokens
-from .patching.import_hook import when_imported
+from .patching.import_hook import Watcher
 from .patching.patch import Claim, Patch
 from .patching.registry import shared
 from .selection import Mode, Selection, is_loaded, preview, requested_mode, select
@@ -29,7 +28,7 @@ class Install:
         self.removed = False
         self._selection: Selection | None = None
         self._claims: dict[Patch, Claim] = {}
-        self._stops: list[Callable[[], None]] = []
+        self._watchers: list[Watcher] = []
 
     def arm(self) -> None:
         """Act now or when torch's modules come. Raises what `preview` raises."""
@@ -41,9 +40,11 @@ class Install:
         if asked == "noop":
             return
         # Without torch, too: it may come on the path later.
-        self._stops.append(when_imported(self.shim.modules, self.act))
+        self._watchers.append(Watcher(self.shim.modules, self.act))
         for module in self.shim.late:
-            self._stops.append(when_imported((module,), self.catch_up))
+            self._watchers.append(Watcher((module,), self.catch_up))
+        for watcher in self._watchers:
+            watcher.start()
 
     def act(self) -> None:
         """Put the shim in if it can be. Never raises an Exception: keeps it."""
@@ -115,8 +116,8 @@ class Install:
 
     def _remove(self) -> None:
         self.removed = True
-        for stop in self._stops:
-            stop()
+        for watcher in self._watchers:
+            watcher.stop()
         for patch, claim in reversed(list(self._claims.items())):
             patch.leave(claim)
         entries = _entries(self.shim)

@@ -18,12 +18,30 @@ from typing import Any
 from .registry import serialized
 
 
-class _Watcher:
+class Watcher:
+    """Calls `act` as soon as all these modules are imported, and after each reload.
+
+    That is at the start, if they are imported; else in the thread that imports the last
+    one, before its import statement ends.
+
+    Args:
+        names: full names of modules.
+        act: must not raise: an import of torch would fail with its exception.
+    """
+
     def __init__(self, names: Iterable[str], act: Callable[[], None]) -> None:
         self.names = frozenset(names)
         self.act = act
         self.executed: set[str] = set()
         self.acted = False
+
+    def start(self) -> None:
+        if _finder.add(self):
+            self.run()
+
+    def stop(self) -> None:
+        """Stop watching. Doing it twice, or before the start, does no harm."""
+        _finder.remove(self)
 
     def run(self) -> None:
         self.acted = True
@@ -34,7 +52,7 @@ class _Finder:
     """First on `sys.meta_path` while there are watchers. It finds nothing itself."""
 
     def __init__(self) -> None:
-        self.watchers: list[_Watcher] = []
+        self.watchers: list[Watcher] = []
         # Modules that have run, but Python still counts as being imported.
         self.ending: set[str] = set()
 
@@ -82,7 +100,7 @@ class _Finder:
             pass  # a loader that takes no attributes; `catch_up` notices the module
 
     @serialized
-    def executed(self, name: str) -> list[_Watcher]:
+    def executed(self, name: str) -> list[Watcher]:
         """Note that the module has run. Return the watchers that must act now."""
         watchers = [watcher for watcher in self.watchers if name in watcher.names]
         for watcher in watchers:
@@ -93,20 +111,20 @@ class _Finder:
         return [watcher for watcher in watchers if watcher.executed == watcher.names]
 
     @serialized
-    def add(self, watcher: _Watcher) -> bool:
+    def add(self, watcher: Watcher) -> bool:
         """Start to watch. Return whether all modules are imported already."""
         self.watchers.append(watcher)
         return self.refresh(watcher)
 
     @serialized
-    def refresh(self, watcher: _Watcher) -> bool:
+    def refresh(self, watcher: Watcher) -> bool:
         if self.watchers and self not in sys.meta_path:
             sys.meta_path.insert(0, self)
         watcher.executed |= {name for name in watcher.names if is_imported(name)}
         return watcher.executed == watcher.names
 
     @serialized
-    def remove(self, watcher: _Watcher) -> None:
+    def remove(self, watcher: Watcher) -> None:
         if watcher in self.watchers:
             self.watchers.remove(watcher)
         if not self.watchers and self in sys.meta_path:
@@ -114,33 +132,6 @@ class _Finder:
 
 
 _finder = _Finder()
-
-
-def when_imported(names: Iterable[str], act: Callable[[], None]) -> Callable[[], None]:
-    """Call `act` as soon as all these modules are imported, and after each reload.
-
-    That is now, if they are; else in the thread that imports the last one, before its
-    import statement ends.
-
-    Args:
-        names: full names of modules.
-        act: must not raise: an import of torch would fail with its exception.
-
-    Returns:
-        A callable that stops it. Calling it twice does no harm.
-    """
-    watcher = _Watcher(names, act)
-
-    def stop() -> None:
-        _finder.remove(watcher)
-
-    try:
-        if _finder.add(watcher):
-            watcher.run()
-    except BaseException:
-        stop()
-        raise
-    return stop
 
 
 def catch_up() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from compat.patching.bytecode import trampoline
-from compat.patching.patch import Claim, Patch, claims
+from compat.patching.patch import Claim, Patch
 
 
 def make(default: Any = None) -> FunctionType:

@@ -1,4 +1,4 @@
-"""`when_imported` runs an action each time a module's code has run, and changes nothing else about the import."""
+"""A watcher runs an action each time a module's code has run, and changes nothing else about the import."""
 
 from __future__ import annotations
 
@@ -7,16 +7,22 @@ import importlib.util
 import itertools
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from compat.patching import import_hook
-from compat.patching.import_hook import when_imported
 
 counter = itertools.count()
+
+
+def when_imported(names: Iterable[str], act: Callable[[], None], hook: ModuleType = import_hook) -> Callable[[], None]:
+    """Start to watch, and return what stops it."""
+    watcher = hook.Watcher(names, act)
+    watcher.start()
+    return watcher.stop
 
 
 @pytest.fixture
@@ -196,7 +202,7 @@ def test_two_finder_copies_both_act_and_unregister(target, watch):
     copy = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(copy)
     ours, theirs = watch(name), []
-    stop = copy.when_imported([name], lambda: theirs.append(1))
+    stop = when_imported([name], lambda: theirs.append(1), copy)
     importlib.util.find_spec(name)
     importlib.import_module(name)
     assert (ours, theirs) == ([0], [1])

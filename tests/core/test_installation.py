@@ -324,7 +324,7 @@ def test_uninstall_does_not_wait_for_torch_import_in_another_thread(monkeypatch)
         assert go_on.wait(60)
         return torchs(*asked)
 
-    monkeypatch.setattr(here, "when_imported", lambda names, act: lambda: None)
+    monkeypatch.setattr(here.Watcher, "start", lambda watcher: None)
     compat.install(NAME, mode=ASK)
     (entry,) = shared("installed/2", dict)[compat.install.__globals__["__package__"], NAME]
     monkeypatch.setattr(here, "select", select)

@@ -17,7 +17,7 @@ from helpers.this_torch import ASK
 from helpers.torch_state import lazy, made, same, split_kinds, split_module_file, state
 
 import compat
-from compat.patching.patch import Claim, Patch, claims
+from compat.patching.patch import Claim, Patch
 from compat.shims.base import Shim
 
 PLACES = [(lazy, "_get_graph_module_cls"), (split_module_file, "split_module")]

@@ -66,7 +66,7 @@ def taken_out_while_another_thread_imports(in_the_middle: bool) -> None:
     from compat.shims.cache_dir import SHIM
 
     acts, make = [], SHIM.late_patch
-    installation.when_imported = lambda names, act: acts.append(act) or (lambda: None)
+    installation.Watcher.start = lambda watcher: acts.append(watcher.act)
     compat.install("cache_dir")
     from torch._inductor import compile_worker, utils  # noqa: F401
     from torch._inductor.runtime import cache_dir_utils
