@@ -104,5 +104,5 @@ def main(words: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.modules["reproduce"] = sys.modules["__main__"]
-    main(sys.argv[1:])
+    # The other process imports the function that it runs, and cannot import it from `__main__`.
+    importlib.import_module("reproduce").main(sys.argv[1:])

@@ -335,14 +335,14 @@ class Before(NamedTuple):
 
 
 def before() -> Before:
-    from compat.probe import Live, answer
-    from compat.selection import select
+    from compat.probe.requirements import answer
+    from compat.selection import live_reader, select
     from compat.shims.base import all_shims
 
     requirements = [r for shim in all_shims() for r in (*shim.native, *shim.backport)]
     return Before(
         sorted({r.target for r in requirements if "/" not in r.target}),
-        {str(r): bool(answer(r, Live()).holds) for r in requirements},
+        {str(r): bool(answer(r, live_reader()).holds) for r in requirements},
         {shim.name: select(shim).mode for shim in all_shims()},
     )
 
@@ -448,7 +448,7 @@ def trial(mutant: Mutant, known: Before, alone: Stock) -> list[str]:
         threading.Thread(target=importlib.import_module, args=(mutant.target,), daemon=True).start()
     compat = importlib.import_module("compat")
     compat.status()
-    for shim in importlib.import_module("compat.shims").all_shims():
+    for shim in importlib.import_module("compat.shims.base").all_shims():
         if any(concerns(mutant, r) for r in (*shim.native, *shim.backport)):
             wrong += [f"{shim.name}: {words}" for words in of_shim(compat, shim, mutant, known, alone)]
     if mutant.kind in MODULE:

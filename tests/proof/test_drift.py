@@ -22,7 +22,7 @@ from helpers.this_torch import ASK, WORKING
 from helpers.torch_state import split_kinds, status_of
 
 import compat
-from compat.probe.source import Source
+from compat.probe.source import SourceReader
 from compat.selection import decide
 from compat.shims.lazy_graph_module import SHIM
 
@@ -124,7 +124,7 @@ def test_source_reader_alone_gives_same_mode(number, change):
 
     old = "backport" if number in TOLD_2_12 + TOLD_2_11 else "noop"
     expected = "native" if change is with_the_change else old
-    assert decide(SHIM, "auto", "", number, Source(read)).mode == expected
+    assert decide(SHIM, "auto", "", number, SourceReader(read)).mode == expected
 
 
 # --- Changed private API -------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from helpers.warm import Warm
 from helpers.worker import Worker
 
 import compat
-from compat.patching.patch import shared
+from compat.patching.registry import shared
 from compat.tools.demo import chain, lowering
 
 
@@ -89,13 +89,13 @@ def test_free_running_threads_finish_and_restore_torch() -> None:
 
 def sizes() -> dict[str, int]:
     """Return the size of everything that could grow."""
-    registry = shared("patches/1", list), shared("joints/1", dict), shared("installed/1", dict)
+    registry = {key: shared(key, dict) for key in ("claims/2", "points/2", "lock/2", "installed/2")}
     return {
         "objects": len(gc.get_objects()),
         "modules": len(sys.modules),
         "sys.meta_path": len(sys.meta_path),
-        **{f"registry {n}": len(part) for n, part in enumerate(registry)},
-        "installed": sum(map(len, registry[2].values())),
+        **{f"registry {key}": len(part) for key, part in registry.items()},
+        "installed": sum(map(len, registry["installed/2"].values())),
     }
 
 

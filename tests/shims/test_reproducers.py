@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
-from helpers.this_torch import RELEASE, ROOT, needs_compiler
+from helpers.this_torch import RELEASE, ROOT, needs_compiler, same_on_every_torch
 from helpers.warm import Warm
 from reproduce import declared, outcome
 
@@ -47,3 +49,10 @@ def test_reproducer_fails_only_on_affected_torch_without_shim(name: str, warm: W
         )
         TABLE.write_text(HEAD + "\n".join(ordered) + "\n")
     assert row in TABLE.read_text().splitlines()
+
+
+@same_on_every_torch
+def test_command_prints_one_outcome_per_name(python: Callable[..., Any]) -> None:
+    names = ("split_module_tuple_return", "cache_dir")  # in a fork, and in a Python of its own
+    done = python("tests/reproduce.py", "with", *names)
+    assert done.stdout.splitlines() == [f"{name}: right (backport)" for name in names], done.stderr

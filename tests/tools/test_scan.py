@@ -16,13 +16,14 @@ from hypothesis import strategies as st
 
 from compat import version
 from compat.__main__ import main
-from compat.probe import Live
+from compat.probe.requirements import Behaves
+from compat.selection import live_reader
 from compat.shims.base import all_shims
 from compat.tools.scan import scan
 
 needs_torch = pytest.mark.skipif(version.folder() is None, reason="torch is not installed")
 # The native mode of these shims depends on behaviour, which source never shows.
-BEHAVIOUR_ONLY = {"lazy_graph_break"}
+BEHAVIOUR_ONLY = {shim.name for shim in all_shims() if any(isinstance(r, Behaves) for r in shim.native)}
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def static():
 @needs_torch
 @pytest.mark.parametrize("name", [shim.name for shim in all_shims()])
 def test_static_answer_equals_live_answer(name, static):
-    live = scan.judge(version.text(), Live())[name]
+    live = scan.judge(version.text(), live_reader())[name]
     cell = static.cells[name]
     assert static.torch == version.text()
     for read, ran in zip(cell[:3], live[:3]):

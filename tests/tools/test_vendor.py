@@ -131,12 +131,12 @@ def test_link_in_place_of_copy_is_followed(copy: Path, tmp_path: Path) -> None:
 
 
 def edit(copy: Path) -> None:
-    with (copy / "patch.py").open("a") as file:
+    with (copy / "errors.py").open("a") as file:
         file.write("# ours\n")
 
 
 EDITS: dict[str, Callable[[Path], Any]] = {
-    "changed  patch.py": edit,
+    "changed  errors.py": edit,
     "missing  py.typed": lambda copy: (copy / "py.typed").unlink(),
     "extra    shims/ours.py": lambda copy: (copy / "shims" / "ours.py").write_text(""),
     "extra    dangling": lambda copy: (copy / "dangling").symlink_to("nowhere"),
@@ -160,7 +160,7 @@ def test_edits_are_found_and_stop_update(line: str, copy: Path, capsys: pytest.C
 
 
 def test_line_endings_and_bytecode_do_not_count_as_edits(copy: Path) -> None:
-    path = copy / "patch.py"
+    path = copy / "errors.py"
     path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
     (copy / "__pycache__").mkdir()
     (copy / "__pycache__" / "patch.pyc").write_bytes(b"")

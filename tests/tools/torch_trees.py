@@ -6,8 +6,8 @@ import zipfile
 from pathlib import Path
 
 from compat import version
-from compat.probe import answer
-from compat.probe.source import Source
+from compat.probe.requirements import answer
+from compat.probe.source import SourceReader
 from compat.shims.base import all_shims
 from compat.tools.scan.torches import _ESSENTIAL
 
@@ -43,7 +43,7 @@ def installed() -> dict[str, str]:
         names.add(name)  # a requirement can read a header as well as a module
         return (parent / name).read_text("utf-8") if (parent / name).is_file() else None
 
-    source = Source(read)
+    source = SourceReader(read)
     for shim in all_shims():
         for requirement in (*shim.native, *shim.backport):
             answer(requirement, source)
