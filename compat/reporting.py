@@ -68,8 +68,8 @@ def status_of(shim: Shim) -> ShimStatus:
     entry = current_install(shim)
     try:
         selection = entry.selection if entry else preview(shim)
-    except UnsupportedError as error:  # the environment asks for it; a use raises this
-        selection = Selection(shim.name, "noop", str(error), ())
+    except UnsupportedError as unsupported:  # asked for by the environment
+        selection = Selection(shim.name, "noop", str(unsupported), ())
     active = shim.active
     error = (entry.error if entry else "") or shim.error
     mode, reason = selection.mode, selection.reason

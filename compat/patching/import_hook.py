@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
@@ -125,10 +126,12 @@ class _Finder:
 
     @serialized
     def remove(self, watcher: Watcher) -> None:
-        if watcher in self.watchers:
+        # A signal handler may do the same in the middle of this.
+        with suppress(ValueError):
             self.watchers.remove(watcher)
-        if not self.watchers and self in sys.meta_path:
-            sys.meta_path.remove(self)
+        while not self.watchers and self in sys.meta_path:
+            with suppress(ValueError):
+                sys.meta_path.remove(self)
 
 
 _finder = _Finder()

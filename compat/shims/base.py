@@ -91,7 +91,9 @@ class Shim:
         self.name, self.kind, self.upstream = name, kind, upstream
         self.changes_codegen, self.revision = changes_codegen, revision
         self.native = native
-        self.backport = (*_CACHE_KEY, *backport) if changes_codegen else backport
+        self.backport: tuple[Requirement, ...] = (
+            (*_CACHE_KEY, *backport) if changes_codegen else backport
+        )
         self.replacements, self.late = replacements, late or {}
         self.native_replacements = native_replacements or {}
         self.value, self._token_of = value, token_of

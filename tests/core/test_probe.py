@@ -386,7 +386,9 @@ def test_answer_states_requirement_and_finding(requirement, says, objects):
         ),
     ],
 )
-def test_definition_of_wrong_kind_fails_requirement_without_exception(requirement: Requirement, explain_failure: str) -> None:
+def test_definition_of_wrong_kind_fails_requirement_without_exception(
+    requirement: Requirement, explain_failure: str
+) -> None:
     found = answer(requirement, live_reader())
     assert found.holds is False
     assert explain_failure in found.found

@@ -257,8 +257,10 @@ def nothing_known(monkeypatch):
 
 
 def test_selection_on_partly_imported_module_is_not_kept(monkeypatch, nothing_known, tmp_path):
-    shim = variant(named(["lazy_graph_break"])[0], 
-        native=(Symbol("half_made:other"),), backport=(Symbol("half_made:function", "function"),)
+    shim = variant(
+        named(["lazy_graph_break"])[0],
+        native=(Symbol("half_made:other"),),
+        backport=(Symbol("half_made:function", "function"),),
     )
     early = []
     hooks = SimpleNamespace(during=lambda: early.extend([is_loaded(shim), select(shim).mode, preview(shim).mode]))

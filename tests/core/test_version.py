@@ -101,7 +101,11 @@ def test_newest_adapter_lists_every_shim_and_older_ones_only_differences():
             assert modes[name] != word, f"{adapter.__name__} repeats {name}"
             modes[name] = word
     assert set(modes) == set(NAMES)
-    assert {word for adapter in NEWEST_FIRST for word in differences(adapter).values()} <= {"native", "backport", "noop"}
+    assert {word for adapter in NEWEST_FIRST for word in differences(adapter).values()} <= {
+        "native",
+        "backport",
+        "noop",
+    }
 
 
 def test_torch_without_adapter_gets_noop_for_every_shim():
