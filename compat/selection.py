@@ -86,7 +86,8 @@ def select(shim: Selectable, mode: str = "auto") -> Selection:
     torch = version.module()
     if there and torch is not None and _is_final(shim, asked, selection):
         # The entry keeps torch alive, so that no other torch can get its id.
-        _selected[(*key[:-1], id(torch))] = torch, selection
+        key = (shim.name, mode, switch, own, id(torch))
+        _selected[key] = torch, selection
     return selection
 
 

@@ -90,7 +90,7 @@ class Context(ContextDecorator):
             # Listed before it is claimed: a scope without a claim asks for nothing.
             self._scopes.open.set((*here, scope))
             self._patch.enter(scope)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (the callback keeps it for `status`)
             self._patch.leave(scope)
             self._on_failure(error)
         except BaseException:

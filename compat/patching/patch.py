@@ -92,7 +92,7 @@ class PatchPoint:
 
     def has_trampoline_in_function(self) -> bool:
         code = self.function.__code__
-        return any([code is made for made in list(self._trampolines.values())])
+        return any(code is made for made in list(self._trampolines.values()))
 
     def apply(self, wrappers: list[Wrapper]) -> None:
         """Have exactly these wrappers in, the innermost first."""

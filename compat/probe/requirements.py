@@ -155,10 +155,11 @@ class Mentions(NamedTuple):
         if definition.code is None:
             return f"it is a {definition.kind}"
         consts = [c for code in nested(definition.code) for c in code.co_consts]
-        for const in consts:
-            if isinstance(const, str) and self.text in const:
-                if not self.whole or self.text == const:
-                    return None
+        texts = [const for const in consts if isinstance(const, str)]
+        if any(
+            self.text == text if self.whole else self.text in text for text in texts
+        ):
+            return None
         return "its body does not"
 
     def __str__(self) -> str:

@@ -152,16 +152,16 @@ def _elsewhere(module: ast.Module) -> _Elsewhere:
 def _binding(target: str, elsewhere: _Elsewhere, scope: _Scope, name: str) -> ast.AST:
     """Return the last statement in the scope that binds the name."""
     binding = [statement for statement in scope.body if name in _bound(statement)]
-    is_class = isinstance(scope, ast.ClassDef)
-    if is_class and name in elsewhere.attributes:
+    if isinstance(scope, ast.ClassDef) and name in elsewhere.attributes:
         raise Undecided(f"{target} may be set from outside the class")
     if not binding and name in elsewhere.globals:
         raise Undecided(f"{target} may be set by a function")
     if binding:
         return binding[-1]
-    if isinstance(scope, ast.ClassDef):
-        if scope.bases or scope.keywords or scope.decorator_list:
-            raise Undecided(f"{target} may be inherited")
+    if isinstance(scope, ast.ClassDef) and (
+        scope.bases or scope.keywords or scope.decorator_list
+    ):
+        raise Undecided(f"{target} may be inherited")
     if any("*" in _bound(statement) for statement in scope.body):
         raise Undecided(f"{target} may come from a star import")
     raise Missing(f"{target} does not exist")

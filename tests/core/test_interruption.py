@@ -1,8 +1,8 @@
 """An exception at any bytecode leaves torch patched with a claim or as it was, and the lock free.
 
-Each operation runs once to count its bytecodes. Then it runs once per bytecode, and a trace function raises just before
-that bytecode executes. A second family of tests runs other code there instead: a signal handler or a finalizer that uses
-compat itself.
+Each operation runs once to count its bytecodes. Then it runs once per bytecode, and a trace function raises just
+before that bytecode executes. A second family of tests runs other code there instead: a signal handler or a
+finalizer that uses compat itself.
 """
 
 from __future__ import annotations
