@@ -34,9 +34,6 @@ class Redirect(MetaPathFinder, Loader):
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         module = importlib.import_module(COPY + spec.name[len(REAL) :])
         self.own = module.__spec__
-        # All modules at once: a later import of compat.status would replace the function of that name in the package.
-        loaded = {name: sys.modules[name] for name in list(sys.modules) if name.startswith(f"{COPY}.")}
-        sys.modules.update({REAL + name[len(COPY) :]: loaded[name] for name in loaded})
         return module
 
     def exec_module(self, module: ModuleType) -> None:
