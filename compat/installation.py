@@ -7,7 +7,7 @@ from typing import get_args
 
 from .errors import CompatError, UnsupportedError
 from .patching.cache_key import digest, tokens
-from .patching.import_hook import Watcher
+from .patching.import_hook import Watcher, catch_up
 from .patching.patch import Claim, Patch
 from .patching.registry import shared
 from .selection import Mode, Selection, is_loaded, preview, requested_mode, select
@@ -52,10 +52,13 @@ class Install:
         try:
             self.settle()
         except Exception as error:  # noqa: BLE001 (this may be an import of torch's)
+            # Also what was in already: all of a shim's replacements are in, or none.
+            self._take_out()
             self.error = self.shim.warn_of(error)
 
     def catch_up(self) -> None:
         """Act for what the import hook has missed. A failure is not tried again."""
+        catch_up()
         if not self.error and is_loaded(self.shim):
             self.act()
 
@@ -79,6 +82,7 @@ class Install:
         if selection.mode == "backport":
             for module in self.shim.late:
                 self._claim(self.shim.late_patch(module))
+        self.shim.error = ""  # of a context that failed before
 
     def _claim(self, patch: Patch | None) -> None:
         if patch is None or patch in self._claims:
@@ -92,6 +96,11 @@ class Install:
             raise
         if self.removed:  # by another thread, while this one imported torch
             patch.leave(claim)
+
+    def _take_out(self) -> None:
+        for patch, claim in reversed(list(self._claims.items())):
+            patch.leave(claim)
+            self._claims.pop(patch, None)
 
     @property
     def selection(self) -> Selection:
@@ -118,8 +127,7 @@ class Install:
         self.removed = True
         for watcher in self._watchers:
             watcher.stop()
-        for patch, claim in reversed(list(self._claims.items())):
-            patch.leave(claim)
+        self._take_out()
         entries = _entries(self.shim)
         with suppress(ValueError):
             entries.remove(self)
