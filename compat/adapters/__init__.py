@@ -1,4 +1,4 @@
-"""What does this torch minor need? One module a minor, each a short list of differences.
+"""List what each torch minor needs: one module a minor, as a list of differences.
 
 The newest adapter lists every shim with the mode that it should have there. Each older
 one names only what differs from the next newer one. This is an expectation: the

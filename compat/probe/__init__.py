@@ -1,1 +1,1 @@
-"""What does this torch really have? `requirements` are answered by `live` or `source`."""
+"""Find out what this torch has: `live` and `source` answer `requirements`."""
