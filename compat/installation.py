@@ -104,7 +104,7 @@ class Install:
 
     @property
     def selection(self) -> Selection:
-        """What was chosen; until torch's modules come, what its source says."""
+        """Return the mode and the reason; until torch's modules come, by its source."""
         if self.error:
             why = f"putting it in failed: {self.error}"
             return Selection(self.shim.name, "noop", why, ())

@@ -1,4 +1,4 @@
-"""What was chosen, and why: as data, as a table and as JSON."""
+"""Report each shim's mode and the reason: as data, as a table and as JSON."""
 
 from __future__ import annotations
 

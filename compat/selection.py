@@ -30,7 +30,7 @@ SWITCH = "TORCH_COMPAT"
 
 @runtime_checkable
 class Selectable(Protocol):
-    """What a selection needs of a shim."""
+    """The attributes of a shim that a selection needs."""
 
     name: str
     native: tuple[Requirement, ...]

@@ -1,4 +1,4 @@
-"""What stands under a name of torch: the record that the two readers make."""
+"""Describe the object under a name of torch, in the record that both readers make."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Parameter(NamedTuple):
 
 
 class Definition(NamedTuple):
-    """What stands under a name.
+    """Describe the object under a name.
 
     Attributes:
         kind: "function" (plain, or a method: its code can be exchanged), "wrapper" (a

@@ -1,4 +1,4 @@
-"""What do we offer? One file a shim, and the base that all of them are built with."""
+"""Offer the shims: one file a shim, and the base that all of them are built with."""
 
 from typing import TYPE_CHECKING
 

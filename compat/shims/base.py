@@ -97,7 +97,7 @@ class Shim:
         self.replacements, self.late = replacements, late or {}
         self.native_replacements = native_replacements or {}
         self.value, self._token_of = value, token_of
-        # What stands for this shim in a cache key, as in "fx_strides/1".
+        # Stands for this shim in a cache key, as in "fx_strides/1".
         self.token = f"{name}/{revision}"
         # The environment variable that asks for a mode.
         self.variable = f"{SWITCH}_{name.upper()}"
@@ -109,8 +109,8 @@ class Shim:
             key: shared(f"{self.token}/{key}/patches", _Patches)
             for key in ("native", "backport", *self.late)
         }
-        # What kept the shim out at its last use in a context, as "Type: text". Not the
-        # exception itself: its traceback would keep that context alive.
+        # The error that kept the shim out at its last use in a context: "Type: text".
+        # Not the exception itself: its traceback would keep that context alive.
         self.error = ""
 
     def requested(self) -> Any:

@@ -57,7 +57,7 @@ class _WalkCanBeSkipped(NamedTuple):
     def explain_failure(self, definition: Definition) -> str | None:
         if definition.code is None:
             return f"it is a {definition.kind}"
-        if len(found.parameters) != len(_PARAMETERS):
+        if len(definition.parameters) != len(_PARAMETERS):
             return "it takes other parameters"  # the replacement passes on these alone
         known = _without_walk(definition.code) is not None
         return None if known else "its body has another form"

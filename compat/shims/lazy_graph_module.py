@@ -1,15 +1,18 @@
-"""`lazy_graph_module`: what `split_module` builds generates its code when it is first called, not when it is built.
+"""`lazy_graph_module`: generate the code of a split GraphModule on its first call.
 
 Symptom: `split_module` generates Python code that no engine runs, which takes two
 thirds of the split. On a 28-layer transformer it builds 57 partitions and a root. Each
 of the 58 GraphModules generates its code in its constructor, and the engine then
 compiles the partitions with Inductor.
-Upstream: pytorch#177907 makes `split_module` build through `_make_graph_module`, so that it follows torch's own switch,
-`_use_lazy_graph_module`. Affected: up to 2.11, where `split_module` calls `GraphModule` itself.
-Removal: the backport goes when no supported torch is older than 2.12. The scopes stay for as long as upstream's switch
-is one global flag: two threads whose contexts overlap leave it on for ever, and a `torch.compile` that ends in another
-thread turns it off in the middle of ours. So the flag is never written here. Instead the function that reads it,
-`_get_graph_module_cls`, first asks which of our scopes is open in its own thread or task.
+Upstream: pytorch#177907 makes `split_module` build through `_make_graph_module`. So it
+follows torch's own switch, `_use_lazy_graph_module`.
+Affected: up to 2.11. There `split_module` calls `GraphModule` itself.
+Removal: the backport goes when no supported torch is older than 2.12. The scopes stay
+for as long as upstream's switch is one global flag: two threads whose contexts overlap
+leave it on for ever, and a `torch.compile` that ends in another thread turns it off in
+the middle of ours. So the flag is never written here. Instead the function that reads
+it, `_get_graph_module_cls`, first asks which of our scopes is open in its own thread or
+task.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""`pattern_matcher_dtypes`: patterns match custom ops also where a value has a dtype that Inductor cannot generate for.
+"""`pattern_matcher_dtypes`: match custom ops whatever dtypes their values have.
 
 Symptom: The pattern matcher skips custom ops that have a complex or float8_e8m0fnu
 value. A pattern that ends in such an op is never replaced (0 matches, no message); the
 scales of MX formats are float8_e8m0fnu. The pattern matcher asks of every op whether
 Inductor could generate code for its values, but for a custom op Inductor never does.
-Upstream: pytorch#196013, open. Affected: every torch so far (2.15).
+Upstream: pytorch#196013, open.
+Affected: every torch so far (2.15).
 Removal: when every supported torch has it.
 """
 
@@ -24,13 +25,14 @@ _TARGET = "torch._inductor.lowering:fallback_node_due_to_unsupported_type"
 _BUILTIN = "torch._library.utils:is_builtin"
 
 
-def _asking(wrapper: Wrapper) -> Callable[..., Any]:
+def _replace_fallback_node(wrapper: Wrapper) -> Callable[..., Any]:
+    """Have the pattern matcher skip builtin ops alone for their dtypes."""
     op = sys.modules["torch._ops"].OpOverload
     builtin = sys.modules["torch._library.utils"].is_builtin
 
     def fallback_node_due_to_unsupported_type(node: Any, allow_cpu_inputs: Any) -> Any:
-        # There are two who ask. The lowering does so for builtin ops alone, on every torch that has the backport: for
-        # it, nothing changes.
+        # The lowering calls this function, too, but for builtin ops alone, as the
+        # requirements of the backport check. So nothing changes for it.
         if isinstance(node.target, op) and builtin(node.target):
             return wrapper.next(node, allow_cpu_inputs)
         return False
@@ -44,8 +46,8 @@ SHIM = Shim(
     upstream="pytorch#196013, not merged yet",
     changes_codegen=True,
     revision=1,
-    # A pattern knows the ops that it matches: whether one is builtin is of no interest there but for this question.
-    # Should upstream answer it elsewhere, the backport says once more what torch says already.
+    # The pattern matcher has no other use for this name. If upstream repairs it in
+    # another place, the backport only repeats torch's answer.
     native=(Refers(_APPLY, "is_builtin"),),
     backport=(
         Symbol(_TARGET, "function"),
@@ -56,5 +58,5 @@ SHIM = Shim(
         Parameters(_BUILTIN, ("op",)),
         Symbol("torch._ops:OpOverload", "class"),
     ),
-    replacements={_TARGET: _asking},
+    replacements={_TARGET: _replace_fallback_node},
 )

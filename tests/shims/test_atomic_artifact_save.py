@@ -15,7 +15,7 @@ from helpers.this_torch import RELEASE
 from torch._dynamo.aot_compile import AOTCompiledFunction
 
 import compat
-from compat.shims.atomic_artifact_save import _replace, _saving_artifact
+from compat.shims.atomic_artifact_save import _replace_save, _save_atomically
 
 MODULE: Any = sys.modules["torch._inductor.standalone_compile"]
 AFFECTED = RELEASE < (2, 12)
@@ -119,7 +119,7 @@ def test_unpacked_format_is_left_to_torch(tmp_path: Path) -> None:
 def test_formats_without_one_binary_file_are_passed_on_unchanged() -> None:
     seen: list[Any] = []
     wrapper = SimpleNamespace(next=lambda *args, **named: seen.append((args, named)))
-    save = _saving_artifact(wrapper)  # type: ignore[arg-type]
+    save = _replace_save(wrapper)  # type: ignore[arg-type]
     for args, named in (("self",), {"path": "there", "format": "unpacked"}), (("self", "there"), {"format": "binary"}):
         save(*args, **named)
         assert seen.pop() == (args, named)
@@ -131,7 +131,7 @@ def test_failed_write_leaves_no_file(tmp_path: Path) -> None:
         raise OSError("no space left")
 
     with pytest.raises(OSError, match="no space left"):
-        _replace(str(tmp_path / "artifact"), half)
+        _save_atomically(str(tmp_path / "artifact"), half)
     assert not list(tmp_path.iterdir())
 
 

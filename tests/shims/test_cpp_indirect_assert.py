@@ -10,7 +10,7 @@ import torch
 
 from compat.probe.definition import Definition
 from compat.probe.requirements import Mentions
-from compat.shims.cpp_indirect_assert import SHIM, _checking
+from compat.shims.cpp_indirect_assert import SHIM, _replace_check_bounds
 
 TYPE = "at::vec::VecMask<int64_t,2>"
 
@@ -48,7 +48,7 @@ def stock(self: Any, expr: Any, size: Any, lower: Any, upper: Any) -> Any:
 def check(kernel: Kernel, expr: Any = 1, wrappers: int = 1) -> Any:
     call: Any = stock
     for _ in range(wrappers):
-        call = _checking(SimpleNamespace(next=call))  # type: ignore[arg-type]
+        call = _replace_check_bounds(SimpleNamespace(next=call))  # type: ignore[arg-type]
     before = dict(vars(kernel))
     try:
         return call(kernel, expr, 1, True, True)

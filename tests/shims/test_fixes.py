@@ -81,5 +81,5 @@ def test_autotune_imports_raw_stream_only_if_build_has_it(gpu: bool, monkeypatch
     build = SimpleNamespace(**{"_cuda_getCurrentRawStream": print} if gpu else {})
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "torch._C", build)
-        assert autotune_raw_stream._importing(wrapper)(codegen) is codegen
+        assert autotune_raw_stream._replace_write_kernel_autotune_defs_header(wrapper)(codegen) is codegen
     assert written == ["from torch._C import _cuda_getCurrentRawStream as get_raw_stream"] * gpu

@@ -15,7 +15,7 @@ from torch import library as torch_library
 from torch._inductor.utils import fresh_cache
 
 import compat
-from compat.shims.fx_strides import _constraining
+from compat.shims.fx_strides import _replace_constrain
 
 pytestmark = needs_compiler
 
@@ -34,7 +34,7 @@ def stock(fx_node: Any, *args: Any, **kwargs: Any) -> Any:
     return (f"constrained {args[0]}",), {}
 
 
-constrain = _constraining(SimpleNamespace(next=stock))  # type: ignore[arg-type]
+constrain = _replace_constrain(SimpleNamespace(next=stock))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -166,7 +166,7 @@ def test_quick_count_equals_long_count(name: str) -> None:
 
     def watched(box: Any, users: int, **later: Any) -> bool:
         if isinstance(box.data, (ir.Pointwise, ir.Reduction)):
-            counted, at_length = shim._counted_at_once(box.data, vars(ir)), shim._counted(box.data, vars(ir))
+            counted, at_length = shim._count_quickly(box.data, vars(ir)), shim._count(box.data, vars(ir))
             assert counted in (None, at_length)
             assert at_length is not None or not box.data.get_reads()
             if isinstance(box.data, ir.Pointwise):
@@ -314,7 +314,7 @@ def test_size_with_hint_counts_as_its_number() -> None:
     own = BOX.should_realize_on_reuse
 
     def watched(box: Any, users: int, **later: Any) -> bool:
-        counted.append(shim._counted(box.data, vars(ir)))
+        counted.append(shim._count(box.data, vars(ir)))
         return bool(own(box, users, **later))
 
     with pytest.MonkeyPatch.context() as patch:

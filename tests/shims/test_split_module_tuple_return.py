@@ -19,7 +19,7 @@ import compat
 from compat.probe.requirements import answer
 from compat.selection import live_reader
 from compat.shims.base import named
-from compat.shims.split_module_tuple_return import _wrap
+from compat.shims.split_module_tuple_return import _wrap_results
 
 (SHIM,) = named(["split_module_tuple_return"])
 NATIVE = RELEASE >= (2, 12)
@@ -85,7 +85,7 @@ def test_graphs_equal_those_of_native_tuple_return(steps: Any, output: Any, part
         ours = split_module(gm, gm, partitioned(gm, partition), **options)
     except (KeyError, RuntimeError):  # the partitions form a cycle
         return
-    _wrap(ours)
+    _wrap_results(ours)
     theirs = split_module(gm, gm, partitioned(gm, partition), tuple_return=True, **options)
     for split in (ours, theirs):
         split.graph.lint()

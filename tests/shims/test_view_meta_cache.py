@@ -21,7 +21,7 @@ from compat.probe.requirements import answer
 from compat.probe.source import SourceReader
 from compat.selection import live_reader
 from compat.shims.base import named
-from compat.shims.view_meta_cache import _tried
+from compat.shims.view_meta_cache import _try_round_trip
 
 SHIMS = named(["view_meta_cache", "symbolic_view_meta"])
 (OWNING,) = SHIMS[0].native
@@ -122,8 +122,8 @@ def test_changed_view_types_fail_requirement() -> None:
     answers: list[object] = [None, (True, [1, 2]), stored]
     kind = {"resize__ViewMeta": lambda given: SimpleNamespace(as_tuple=answers.pop)}
     torch = SimpleNamespace(_C=SimpleNamespace(_functionalization=SimpleNamespace(**kind)))
-    assert _tried(torch) is None
-    assert _tried(torch) == _tried(torch) == "what comes out is not what went in"
-    assert "AttributeError" in str(_tried(SimpleNamespace()))
+    assert _try_round_trip(torch) is None
+    assert _try_round_trip(torch) == _try_round_trip(torch) == "what comes out is not what went in"
+    assert "AttributeError" in str(_try_round_trip(SimpleNamespace()))
     with pytest.raises(Undecided):
-        _tried(None)
+        _try_round_trip(None)
