@@ -16,7 +16,7 @@ from .adapters import modes_for
 from .errors import UnsupportedError
 from .patching.import_hook import is_imported
 from .patching.patch import original_of
-from .probe.definition import Reader
+from .probe.definition import Reader, is_blocked
 from .probe.live import LiveReader
 from .probe.requirements import Answer, Requirement, answer
 from .probe.source import SourceReader
@@ -114,7 +114,7 @@ def preview(shim: Selectable, mode: str = "auto") -> Selection:
     root = version.folder()
     if root is None or asked == "noop" or is_loaded(shim):
         return select(shim, mode)
-    key = (shim.name, asked, why, root)
+    key = (shim.name, asked, why, root, frozenset(filter(is_blocked, shim.modules)))
     if key not in _previewed:
         source = SourceReader.installed(root)
         required = getattr(shim, asked, ())

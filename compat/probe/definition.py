@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Collection, Iterator
 from types import CodeType
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -64,6 +65,19 @@ def nested(code: CodeType) -> Iterator[CodeType]:
     for const in code.co_consts:
         if isinstance(const, CodeType):
             yield from nested(const)
+
+
+def is_blocked(module: str) -> bool:
+    """Return whether `sys.modules` keeps the module from being imported.
+
+    None stands there for the module, or for a package around it.
+
+    Args:
+        module: its name, or the path of its file, such as `torch/fx/graph.py`.
+    """
+    parts = module.removesuffix(".py").replace("/", ".").split(".")
+    names = [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
+    return any(sys.modules.get(one, module) is None for one in names)
 
 
 def text_of(folder: str, path: str) -> str | None:

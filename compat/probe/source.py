@@ -18,6 +18,7 @@ from .definition import (
     Definition,
     Missing,
     Undecided,
+    is_blocked,
     nested,
     parameters_of,
     text_of,
@@ -85,8 +86,8 @@ class SourceReader:
         # A frozen program keeps all modules in an archive: no file says anything.
         frozen = not os.path.isfile(os.path.join(root, "__init__.py"))
         return cls(
-            lambda path: text_of(parent, path),
-            lambda path: frozen or _importable(os.path.join(parent, *path.split("/"))),
+            lambda path: None if is_blocked(path) else text_of(parent, path),
+            lambda path: not is_blocked(path) and (frozen or _importable(parent, path)),
         )
 
     def find(self, target: str) -> Definition:
@@ -124,9 +125,9 @@ class SourceReader:
         return self._modules[name]
 
 
-def _importable(path: str) -> bool:
+def _importable(parent: str, path: str) -> bool:
     """Whether there is a module without source: compiled, unreadable, a namespace."""
-    folder, name = os.path.split(path)
+    folder, name = os.path.split(os.path.join(parent, *path.split("/")))
     try:
         files = os.listdir(folder)
     except OSError:
