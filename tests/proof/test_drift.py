@@ -22,6 +22,7 @@ from helpers.this_torch import ASK, WORKING
 from helpers.torch_state import split_kinds, status_of
 
 import compat
+from compat.probe.requirements import Symbol, answer
 from compat.probe.source import SourceReader
 from compat.selection import decide
 from compat.shims.lazy_graph_module import SHIM
@@ -245,6 +246,16 @@ def test_changed_private_api_is_left_unpatched(fresh, edit, symbol):
     assert got["installed"] == {"GraphModule"}
     assert symbol in got["native"]
     assert symbol in got["backport"]
+
+
+@pytest.mark.parametrize("blocked", [LAZY, "torch.fx"])
+def test_module_that_cannot_be_imported_is_missing_in_source(blocked: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = SourceReader.installed(torch.__path__[0])
+    requirement = Symbol(f"{LAZY}:_LazyGraphModule", "class")
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, blocked, None)
+        assert answer(requirement, source)[1:] == (False, f"{LAZY} does not exist")
+    assert answer(requirement, source).holds
 
 
 # --- Wrappers of other libraries -----------------------------------------------------------------------------------
