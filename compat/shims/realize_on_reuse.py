@@ -215,7 +215,7 @@ def realize_on_reuse(*, mode: Mode = "auto", numerics: Numerics = "exact") -> Co
     return SHIM.context(numerics, mode)
 
 
-SHIM = Shim(
+SHIM: Shim = Shim(
     name="realize_on_reuse",
     kind="speed",
     upstream=(
