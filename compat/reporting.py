@@ -1,7 +1,7 @@
 """What was chosen, and why: as data, as a table and as JSON."""
 
-from __future__ import annotations
-
+# No `from __future__ import annotations`: beartype cannot resolve the strings that it
+# makes of the annotations of a NamedTuple.
 import json
 import os
 import sys

@@ -1,7 +1,7 @@
 """What stands under a name of torch: the record that the two readers make."""
 
-from __future__ import annotations
-
+# No `from __future__ import annotations`: beartype cannot resolve the strings that it
+# makes of the annotations of a NamedTuple.
 import os
 from collections.abc import Collection, Iterator
 from types import CodeType
