@@ -16,8 +16,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_venv = "yes"
-# A row whose interpreter is missing is skipped, and nox names the interpreter.
-nox.options.error_on_missing_interpreters = False
+# If a row's interpreter is missing, nox skips the row and says so. If the variable CI is set, the row fails instead.
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 CHOSEN = PROJECT["tool"]["compat"]

@@ -26,7 +26,8 @@ NEWEST_FIRST: tuple[ModuleType, ...] = (
 
 def _named(adapter: ModuleType) -> dict[str, str]:
     # Import hooks (jaxtyping's) add names of their own to modules. No mode is a module.
-    return {k: v for k, v in vars(adapter).items() if k[0] != "_" and isinstance(v, str)}
+    found = vars(adapter).items()
+    return {k: v for k, v in found if not k.startswith("_") and isinstance(v, str)}
 
 
 # Every shim, in the order of the newest adapter.

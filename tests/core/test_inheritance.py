@@ -1,8 +1,8 @@
 """What a task, a thread or an executor's worker sees of a block that was open when it was started.
 
 The context variable decides, as for all of Python: with a copy of the context, the block is seen until its `with` ends;
-without one, it is not. Python hands a copy to tasks and to `asyncio.to_thread`, and to new threads only under the option
-`thread_inherit_context` (default of free-threaded Python 3.14).
+without one, it is not. Python hands a copy to tasks and to `asyncio.to_thread`. New threads get one only under the
+option `thread_inherit_context` (default of free-threaded Python 3.14).
 """
 
 from __future__ import annotations

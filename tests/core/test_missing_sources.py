@@ -78,6 +78,7 @@ def test_header_is_the_one_that_a_shim_reads():
     assert _Owning().target.endswith(HEADER.removeprefix("torch/"))
     assert len(MODULES) > 10
 
+
 @settings(max_examples=100)
 @given(hidden=st.sets(st.sampled_from([*MODULES, HEADER])))
 def test_hidden_files_of_torch_make_answers_undecided_and_no_different(hidden):
