@@ -16,6 +16,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_venv = "yes"
+# If a row's interpreter is missing, nox skips the row and says so. If the variable CI is set, the row fails instead.
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 CHOSEN = PROJECT["tool"]["compat"]
@@ -150,6 +151,16 @@ def vendored(session: nox.Session) -> None:
     session.run("python", "-m", "compat", "vendor", f"{place}/engine/_vendor")
     path = os.pathsep.join([place, os.path.abspath("tests/redirected")])
     pytest(session, COMPAT_TEST_TORCH=DEMO, COMPAT_TEST_COPY="engine._vendor.compat", PYTHONPATH=path)
+
+
+@nox.session
+def frozen(session: nox.Session) -> None:
+    """A vendored copy in a program that PyInstaller makes, in a zipapp, and under beartype, jaxtyping and typeguard.
+
+    Without torch: the tests bring a few lines that stand in for it.
+    """
+    install(session, None, "test", "frozen")
+    session.run("pytest", "--confcutdir", "tests/engines", "tests/engines/test_frozen.py", *session.posargs)
 
 
 @nox.session

@@ -1,7 +1,7 @@
 """Report each shim's mode and the reason: as data, as a table and as JSON."""
 
-from __future__ import annotations
-
+# No `from __future__ import annotations`: beartype cannot resolve the strings that it
+# makes of the annotations of a NamedTuple.
 import json
 import os
 import sys

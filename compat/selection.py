@@ -4,8 +4,8 @@ The argument or the environment says what is asked for, the version proposes, an
 requirements decide.
 """
 
-from __future__ import annotations
-
+# No `from __future__ import annotations`: beartype cannot resolve the strings that it
+# makes of the annotations of a NamedTuple.
 import os
 import sys
 from types import ModuleType

@@ -113,7 +113,8 @@ def parse(version: str | None) -> Any:
     # bringing one, this falls back to the real one.
     packaging: Any = sys.modules.get("torch._vendor.packaging.version")
     if not hasattr(packaging, "InvalidVersion"):
-        packaging = importlib.import_module("packaging.version")
+        # A statement, not a computed name: PyInstaller collects it.
+        import packaging.version as packaging
     try:
         return packaging.Version(version)
     except packaging.InvalidVersion:

@@ -3,12 +3,13 @@
     python docs/generate.py            writes the parts
     python docs/generate.py --check    writes nothing; names each stale file and exits with status 1
 
-Three parts are generated, all without torch:
+Four parts are generated, all without torch:
 
 - `docs/api.md`, from the docstrings of everything that `compat.__all__` names;
 - the table of shims in README.md, from `compat.status()`, from the paragraph `Symptom:` at the top of each shim's file,
   and from the support record (`support.json`), which knows the torches that each backport fits;
-- the files that CONTRIBUTING.md shows, each in the code block below a comment `<!-- file: PATH -->`.
+- the files that CONTRIBUTING.md shows, each in the code block below a comment `<!-- file: PATH -->`;
+- the imports in `compat/shims/__init__.py`, from the newest adapter.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ import compat  # noqa: E402
 API = ROOT / "docs" / "api.md"
 README = ROOT / "README.md"
 CONTRIBUTING = ROOT / "CONTRIBUTING.md"
+SHIMS = ROOT / "compat" / "shims" / "__init__.py"
 
 API_HEAD = """# The public API
 
@@ -136,7 +138,8 @@ def signature(name: str, function: Any) -> str:
 
 def _annotation(value: Any) -> str:
     value = getattr(value, "__forward_arg__", value)  # a NamedTuple wraps its annotations
-    return value if isinstance(value, str) else inspect.formatannotation(value)
+    text = value if isinstance(value, str) else inspect.formatannotation(value)
+    return re.sub(r"\bcompat\.(?:\w+\.)*", "", text)
 
 
 def rendered(doc: str) -> str:
@@ -236,12 +239,22 @@ def contributing(text: str) -> str:
     return re.sub(pattern, shown, text, flags=re.DOTALL)
 
 
+# --- compat/shims/__init__.py ---
+
+
+def imports(text: str) -> str:
+    """Return the text with an import of every shim. It never runs: PyInstaller reads it."""
+    names = "".join(f"        {name},\n" for name in sorted(compat.adapters.NAMES))
+    return re.sub(r"(    from \. import \(.*\n)(        \w+,\n)*", rf"\g<1>{names}", text)
+
+
 def main(arguments: list[str]) -> int:
     """Write the parts, or with `--check` compare them. Returns the exit status."""
     wanted = {
         API: api_page(),
         README: readme(README.read_text("utf-8")),
         CONTRIBUTING: contributing(CONTRIBUTING.read_text("utf-8")),
+        SHIMS: imports(SHIMS.read_text("utf-8")),
     }
     stale = [path for path, text in wanted.items() if not path.exists() or path.read_text("utf-8") != text]
     if arguments == ["--check"]:

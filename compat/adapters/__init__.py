@@ -33,7 +33,9 @@ NEWEST_FIRST: tuple[ModuleType, ...] = (
 
 
 def _named(adapter: ModuleType) -> dict[str, str]:
-    return {k: v for k, v in vars(adapter).items() if not k.startswith("_")}
+    # Import hooks (jaxtyping's) add names of their own to modules. No mode is a module.
+    found = vars(adapter).items()
+    return {k: v for k, v in found if not k.startswith("_") and isinstance(v, str)}
 
 
 # Every shim, in the order of the newest adapter.

@@ -1,7 +1,7 @@
 """Describe the object under a name of torch, in the record that both readers make."""
 
-from __future__ import annotations
-
+# No `from __future__ import annotations`: beartype cannot resolve the strings that it
+# makes of the annotations of a NamedTuple.
 import os
 import sys
 from collections.abc import Collection, Iterator

@@ -5,8 +5,8 @@ record of what stands under one name. `live` makes that record from the running 
 `source` from text, so the two can differ only in what they read.
 """
 
-from __future__ import annotations
-
+# No `from __future__ import annotations`: beartype cannot resolve the strings that it
+# makes of the annotations of a NamedTuple.
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 

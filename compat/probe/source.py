@@ -94,6 +94,7 @@ class SourceReader:
         """Return what stands under the target. Raises Missing or Undecided."""
         name, _, path = target.partition(":")
         if "/" in path:
+            self._module(name)  # must be there: `LiveReader` imports it
             package = name.partition(".")[0]
             return Definition("file", text=self._read(f"{package}/{path}"))
         module, elsewhere = self._module(name)
