@@ -33,8 +33,7 @@ class Install:
     def arm(self) -> None:
         """Act now or when torch's modules come. Raises what `preview` raises."""
         asked, _ = requested_mode(self.shim, self.mode)
-        # Reading torch's source takes longer than all the rest, and can wait until it
-        # is needed. But a mode that was asked for by name and cannot be had raises.
+        # Reading torch's source takes longest, so `auto` puts it off.
         if asked != "auto":
             self._selection = preview(self.shim, self.mode)
         if asked == "noop":
@@ -52,7 +51,7 @@ class Install:
         try:
             self.settle()
         except Exception as error:  # noqa: BLE001 (this may be an import of torch's)
-            # Also what was in already: all of a shim's replacements are in, or none.
+            # Take out all of it: all of a shim's replacements are in, or none.
             self._take_out()
             self.error = self.shim.warn_of(error)
 
@@ -73,8 +72,7 @@ class Install:
             return
         if selection.mode == "noop":
             return
-        # Not under the lock: another thread's import may need it, and this one may
-        # wait for that import.
+        # Not under the lock: another thread's import may need it meanwhile.
         patch = self.shim.patch(selection.mode)
         if patch is None and self.shim.replaces(selection.mode):
             raise CompatError("another library has replaced torch's functions")
@@ -248,9 +246,6 @@ def _own_installs() -> list[Install]:
 
 
 def _chosen(names: tuple[str, ...], kind: str) -> tuple[Shim, ...]:
-    kinds = get_args(Kind)
-    if kind not in kinds:
-        raise ValueError(f"kind is {kind!r}; it can be {', '.join(kinds)}")
-    if names:
-        return named(names)
-    return tuple(shim for shim in all_shims() if shim.kind == kind)
+    if kind not in get_args(Kind):
+        raise ValueError(f"kind is {kind!r}; it can be {', '.join(get_args(Kind))}")
+    return named(names) or tuple(s for s in all_shims() if s.kind == kind)

@@ -18,8 +18,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 SKIPPED = {".git", ".nox", ".tox", "build", "dist", "node_modules"}
-# Written from the docstrings and messages of the package, and those are checked there.
-GENERATED = {ROOT / "docs" / "support.md"}
+# Written from the docstrings and messages of the package, and those are checked there; and its writer, which
+# has the page's title.
+GENERATED = {ROOT / "docs" / "support.md", ROOT / "compat" / "tools" / "scan" / "support.py"}
 
 WORDS = re.compile(
     r"\b([Ss]omebody|[Ss]omeone|[Ww]hoever|[Nn]obody|[Aa]nybody)\b|(?:^|[.;:|] )(Where|What|Who|Whatever|Those)\b"

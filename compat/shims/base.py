@@ -99,7 +99,6 @@ class Shim:
         self.value, self._token_of = value, token_of
         # Stands for this shim in a cache key, as in "fx_strides/1".
         self.token = f"{name}/{revision}"
-        # The environment variable that asks for a mode.
         self.variable = f"{SWITCH}_{name.upper()}"
         # The torch modules that must be imported before the shim can act.
         targets = [required.target for required in (*self.native, *self.backport)]

@@ -48,7 +48,7 @@ def search(paths: Iterable[str], torches: Range) -> tuple[list[File], list[str]]
         for file in _below(path, sentences) if os.path.isdir(path) else [Path(path)] if there else []:
             try:
                 with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # an invalid escape in somebody's string is not ours to tell
+                    warnings.simplefilter("ignore")  # an invalid escape in a string of the engine is not reported here
                     tree = ast.parse(file.read_bytes())
                 files.append(File(file, tree, list(_Finder(file, tree, scopes, torches).gates())))
             except (OSError, *UNPARSABLE) as error:
@@ -108,7 +108,7 @@ class _Finder:
         return None, values != {Unknown}
 
     def _asks_version(self, node: ast.AST, scope: Scope) -> bool:
-        """Whether an expression that nobody can evaluate is about the torch version all the same."""
+        """Whether an expression that cannot be evaluated is about the torch version."""
         asks = False
         if isinstance(node, ast.Call):
             asks = getattr(node.func, "attr", getattr(node.func, "id", "")).lstrip("_") in HELPERS

@@ -1,4 +1,4 @@
-"""What names in Python source are bound to, in their own module and in the modules that it imports from."""
+"""Find the values of names in Python source, in their own module and in the modules that it imports from."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Scope:
         return self, []
 
     def imported(self, node: ast.AST) -> Import | None:
-        """What a (dotted) name stands for, if it is something in another module."""
+        """Return the meaning of a (dotted) name, if it is something in another module."""
         if isinstance(node, ast.Attribute):
             base = self.imported(node.value)
             return base and Import(f"{base.dotted}.{node.attr}", base.folder)
@@ -130,7 +130,7 @@ class Scopes:
         return self._read.setdefault(path, Scope(tree, path.resolve().parent)) or Scope(tree, path.resolve().parent)
 
     def definition(self, name: Import) -> tuple[Scope | None, list[Bound]]:
-        """Where the module is that `name` is imported from, and what is bound to it there; None: out of reach."""
+        """Find the module that `name` is imported from, and its bindings there; None: out of reach."""
         path = _located(name.module, name.folder)
         if path is None:
             return None, []

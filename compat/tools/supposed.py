@@ -1,4 +1,4 @@
-"""What an expression in an engine's source comes to on a torch version that is only supposed.
+"""Evaluate an expression of an engine's source for a supposed torch version.
 
 A small interpreter knows `torch.__version__` and what is usually made of it, and gives up on everything else. Nothing
 of the engine is executed or imported.
@@ -115,7 +115,7 @@ _FIELDS = {"release", "major", "minor", "micro", "base_version", "public", "loca
 
 
 class Evaluator:
-    """Evaluates expressions for one supposed torch version. None: for a torch whose version nobody knows."""
+    """Evaluates expressions for one supposed torch version. None: for a torch of unknown version."""
 
     def __init__(self, torch: str | None, scopes: Scopes) -> None:
         self._torch, self._scopes, self._depth = torch, scopes, 0

@@ -49,7 +49,7 @@ def count(lines: Iterable[tuple[Path, int, int]]) -> int:
 
 def _definitions(path: Path, tree: ast.Module) -> Iterator[Definition]:
     for node in tree.body:
-        # A decorator may hand the definition on to somebody.
+        # A decorator may pass the definition on.
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.decorator_list:
             yield Definition(path, node.lineno, node.end_lineno or node.lineno, node.name)
         elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):

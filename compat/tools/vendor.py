@@ -55,7 +55,7 @@ def run(dest: str, name: str | None, force: bool, check: bool) -> int:
     """The command. Returns 0, or 1 where a copy is not what its manifest says. Raises ValueError and CompatError."""
     if name is not None and (not name.isidentifier() or keyword.iskeyword(name)):
         raise ValueError(f"--name is {name!r}; it can be any name that Python can import")
-    # What a link leads to is replaced, not the link. os.path, since Path raises for names and links that lead nowhere.
+    # The target of a link is replaced, not the link. os.path, since Path raises for names and links that lead nowhere.
     there = name is None and os.path.exists(os.path.join(dest, MANIFEST))
     place = Path(os.path.realpath(dest if there else os.path.join(dest, name or PACKAGE.name)))
     try:
@@ -95,7 +95,7 @@ def _vendor(place: Path, force: bool) -> int:
 
 
 def runtime() -> Files:
-    """What a copy consists of, the manifest included."""
+    """Return the files of a copy, the manifest included."""
     files = {}
     for path in sorted(PACKAGE.rglob("*")):
         inside = path.relative_to(PACKAGE)
