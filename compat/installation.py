@@ -228,7 +228,7 @@ def _will_be_in(entry: Install) -> bool:
 
 
 def current_install(shim: Shim) -> Install | None:
-    """Return this copy's latest install of the shim, brought up to date."""
+    """Return this copy's latest install of the shim."""
     entries = _entries(shim)
     if not entries:
         return None
