@@ -76,14 +76,15 @@ def lines_of_code(text: bytes) -> int:
     return len({line for token in tokens for line in range(token.start[0], token.end[0] + 1)} - words)
 
 
-def test_runtime_without_fixes_has_under_1500_lines_of_code(copy: Path) -> None:
+def test_runtime_without_fixes_has_under_2000_lines_of_code(copy: Path) -> None:
     """The files of shims of kind "fix" are not counted: each can be read alone, without the others."""
     fixes = {f"shims/{shim.name}.py" for shim in all_shims() if shim.kind == "fix"}
     python = {name: text for name, text in contents(copy).items() if name.endswith(".py")}
     assert fixes < python.keys()
     lines = sum(lines_of_code(text) for name, text in python.items() if name not in fixes)
     print(f"{lines} lines of code")
-    assert lines < 1500
+    # At 88 columns. The flat runtime before had 1,499 lines at 120 columns, and 1,930 at 88.
+    assert lines < 2000
 
 
 def test_lines_of_code_exclude_comments_and_docstrings() -> None:
