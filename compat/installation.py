@@ -229,11 +229,10 @@ def _will_be_in(entry: Install) -> bool:
 
 def current_install(shim: Shim) -> Install | None:
     """Return this copy's latest install of the shim."""
-    entries = _entries(shim)
-    if not entries:
-        return None
-    entries[-1].catch_up()
-    return entries[-1]
+    entry = next(iter(_entries(shim)[-1:]), None)
+    if entry is not None:
+        entry.catch_up()
+    return entry
 
 
 def _own_installs() -> list[Install]:
