@@ -17,3 +17,6 @@ pattern_matcher_dtypes = "backport"
 cache_dir = "native"  # pytorch#184208
 split_module_tuple_return = "native"
 autotune_raw_stream = "native"
+kept_snapshots = "backport"
+full_of_bool = "backport"
+pattern_kwargs = "backport"
