@@ -31,14 +31,14 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from ..cache import KEYED
 from ..patch import Layer
 from ..replacing import replacing
-from ..requirements import Behaves, Mentions, Parameters, Refers, Symbol
+from ..requirements import Behaves, Mentions, Parameters, Refers, Symbol, Takes
 
 _POST_GRAD = "torch._inductor.fx_passes.post_grad"
 _PASSES = "torch._inductor.fx_passes.reinplace"
@@ -49,6 +49,7 @@ _REINPLACE = f"{_PASSES}:reinplace_inplaceable_ops"
 _CORE = f"{_PASSES}:reinplace_inplaceable_ops_core"
 _CHECK = f"{_PASSES}:InplaceableOp.extra_check"
 _SCATTER = f"{_PASSES}:should_reinplace_scatter"
+_PARTITION = "torch._functorch._aot_autograd.graph_compile:_aot_stage2a_partition"
 
 # On a copy: torch would have dropped it by now. Rule 2 decides at the reinplacing pass.
 _KEPT = "compat_kept_snapshot"
@@ -56,6 +57,7 @@ _KEPT = "compat_kept_snapshot"
 
 class _Current(threading.local):
     run: _Run | None = None
+    inputs: Sequence[Any] = ()  # of the joint graph that AOTAutograd is about to split
 
 
 _current = _Current()
@@ -300,9 +302,7 @@ def _is_joint(graph: Any) -> bool:
 
 def _written_after(graph: Any) -> list[Any]:
     """The inputs of a joint graph that AOTAutograd writes after the forward has run."""
-    inputs = graph.find_nodes(op="placeholder")
-    context = sys.modules["torch._guards"].TracingContext.try_get()
-    infos = getattr(getattr(context, "fw_metadata", None), "input_info", ())
+    inputs, infos = graph.find_nodes(op="placeholder"), _current.inputs
     primals = [node for node in inputs if str(node.target).startswith("primals")]
     if len(primals) != len(infos):
         return []
@@ -313,6 +313,21 @@ def _written_after(graph: Any) -> list[Any]:
         for node, info in zip(primals, infos)
         if info.mutates_data and info.mutation_type == later
     ]
+
+
+def _partitioning(layer: Layer) -> Callable[..., Any]:
+    """Note what AOTAutograd knows of the inputs of a joint graph."""
+    place = layer.own.__code__.co_varnames.index("fw_metadata")
+
+    def _aot_stage2a_partition(*args: Any, **kwargs: Any) -> Any:
+        metadata = args[place] if len(args) > place else kwargs["fw_metadata"]
+        before, _current.inputs = _current.inputs, metadata.input_info
+        try:
+            return layer.below.call(*args, **kwargs)
+        finally:
+            _current.inputs = before
+
+    return _aot_stage2a_partition
 
 
 def _removing(layer: Layer) -> Callable[..., None]:
@@ -389,6 +404,9 @@ def _reinplacing(layer: Layer) -> Callable[..., None]:
         _keep_foreach_functional(graph, functions)
         kept = {node for node in graph.nodes if _KEPT in node.meta}
         calls: dict[Any, tuple[str, ...]] = {}
+        # Up to torch 2.12 the updater knows arguments by their id(). While the old ones
+        # live, the new ones have others.
+        held = [(user.args, user.kwargs) for node in kept for user in node.users]
         if kept:
             run = _Run(graph, only=kept)
             for node in kept:
@@ -399,6 +417,7 @@ def _reinplacing(layer: Layer) -> Callable[..., None]:
             with _running(run):
                 sys.modules[_POST_GRAD].remove_noop_ops(graph)
         layer.below.call(fake_tensor_updater, graph)
+        del held
         for call, names in calls.items():
             _separate(call, names, functions)
 
@@ -657,6 +676,7 @@ SHIM = replacing(
         _REINPLACE: _reinplacing,
         _CHECK: _checking,
         _SCATTER: _scattering,
+        _PARTITION: _partitioning,
     },
     name="kept_snapshots",
     kind="fix",
@@ -690,7 +710,8 @@ SHIM = replacing(
         Symbol(f"{_PASSES}:GuardOnDataDependentSymNode"),
         Symbol(f"{_PASSES}:enable_python_dispatcher"),
         Symbol("torch._inductor.fx_utils:get_storage", "function"),
-        Symbol("torch._guards:TracingContext", "class"),
+        Symbol(_PARTITION, "function"),
+        Takes(_PARTITION, "fw_metadata"),
         Symbol("torch._functorch._aot_autograd.schemas:MutationType", "class"),
         Symbol("torch.utils.checkpoint:CheckpointPolicy", "class"),
         Parameters(
