@@ -470,7 +470,7 @@ def _views_of_bases(call: Any, bases: list[Any], cloned: Any) -> list[Any]:
     higher = sys.modules["torch._higher_order_ops.auto_functionalize"]
     map_arg = sys.modules["torch.fx"].map_arg
     names, types = higher.get_mutable_args(call.args[0])
-    known = map_arg(dict(call.kwargs), lambda node: node.meta["val"])
+    known = dict(map_arg(dict(call.kwargs), lambda node: node.meta["val"]))
     base_values = [base.meta["val"] for base in bases]
     infos = higher.read_view_information_from_args(names, types, known, base_values)
     found = []
