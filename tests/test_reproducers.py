@@ -40,6 +40,7 @@ FIXED = {
     "fx_strides": (2, 13),
     "view_meta_cache": (2, 14),
     "symbolic_view_meta": (2, 11),
+    "pattern_kwargs": (2, 15),
 }
 FIRST = {"aot_runtime_env": (2, 10)}
 
