@@ -8,12 +8,12 @@ from __future__ import annotations
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from . import noop, torch_2_9, torch_2_10, torch_2_11, torch_2_12, torch_2_13, torch_2_14
+from . import noop, torch_2_9, torch_2_10, torch_2_11, torch_2_12, torch_2_13, torch_2_14, torch_2_15
 
 if TYPE_CHECKING:
     from packaging.version import Version
 
-NEWEST_FIRST: tuple[ModuleType, ...] = (torch_2_14, torch_2_13, torch_2_12, torch_2_11, torch_2_10, torch_2_9)
+NEWEST_FIRST: tuple[ModuleType, ...] = (torch_2_15, torch_2_14, torch_2_13, torch_2_12, torch_2_11, torch_2_10, torch_2_9)
 
 
 def adapter_for(version: Version | None) -> ModuleType:

@@ -1,4 +1,4 @@
-"""torch 2.14 and, until a newer adapter is needed, everything after it."""
+"""torch 2.14."""
 
 TORCH = (2, 14)
 
@@ -17,3 +17,8 @@ pattern_matcher_dtypes = "backport"
 cache_dir = "native"
 split_module_tuple_return = "native"
 autotune_raw_stream = "native"
+float_in_cache_key = "backport"
+unique_fallback_key = "backport"
+ambient_autocast = "backport"
+inference_mode_cached = "backport"
+cleared_cache_folder = "backport"
