@@ -11,8 +11,8 @@ import torch
 from reproduce import compile_quickly
 
 
-def _is_cache(path: object) -> bool:
-    return bool({"fxgraph", "aotautograd"} & set(Path(str(path)).parts))
+def _is_in(path: object, *folders: str) -> bool:
+    return bool(set(folders) & set(Path(str(path)).parts))
 
 
 def outcome() -> str:
@@ -23,13 +23,13 @@ def outcome() -> str:
 
     def racing_exists(path: str) -> bool:
         there = exists(path)
-        if there and _is_cache(path):
+        if there and _is_in(path, "fxgraph", "aotautograd"):
             shutil.rmtree(path)
             removed.append(path)
         return there
 
     def racing_rename(path: Path, target: Path) -> Path:
-        if not removed and _is_cache(path):
+        if not removed and _is_in(path, "aotautograd"):
             removed.append(path)
             shutil.rmtree(path.parent)
         return rename(path, target)

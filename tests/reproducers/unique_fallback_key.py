@@ -29,6 +29,6 @@ def outcome() -> str:
             results.append(float(_compiled(factor)(torch.eye(2))[0, 0]))
             drawn.append(random.random())
     if results != [2.0, 7.0]:
-        return f"{results[1]:.0f} times is {results[0]:.0f} times"
+        return f"the second function multiplies by {results[1]:.0f}, as the first one does"
     random.seed(0)
     return "right" if drawn == [random.random()] * 2 else "the program's random numbers are others"
