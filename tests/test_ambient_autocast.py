@@ -95,7 +95,7 @@ def test_without_it_one_dtype_gets_the_code_of_the_other(warm: Warm, tmp_path: P
     if RELEASE >= (2, 15):
         assert (off, on) == (set(), set())
     elif RELEASE >= (2, 14):
-        assert (off, on) == ({"inside", "by_name", "decorated", "nested", "inner"}, set())
+        assert (off, on) == ({"inside", "by_name", "nested", "inner"}, set())
     elif RELEASE >= (2, 13):
         assert (off, on) == ({"inner"}, set())
     else:

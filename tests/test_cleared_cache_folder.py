@@ -47,6 +47,8 @@ class Remote:
 @pytest.fixture
 def cache(tmp_path: Path) -> Any:
     """torch's `iterate_over_candidates` over a folder of two entries, with the shim installed."""
+    # The shim waits for both modules that it patches.
+    from torch._functorch._aot_autograd import autograd_cache  # noqa: F401
     from torch._inductor.codecache import GuardedCache
 
     compat.install("cleared_cache_folder")

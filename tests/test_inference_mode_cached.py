@@ -36,7 +36,7 @@ def decorated(x: torch.Tensor) -> torch.Tensor:
 def nested(x: torch.Tensor) -> torch.Tensor:
     with torch.inference_mode():
         y = x * 2
-        with torch.inference_mode(mode=False):
+        with torch.inference_mode(False):
             y = y + 1
     return y * x.sum()
 
