@@ -118,7 +118,14 @@ def test_numerics_are_part_of_it_and_a_fix_that_changes_no_code_is_not() -> None
     compat.uninstall("operator_str")
 
 
-CHANGING = {"realize_on_reuse", "cpp_indirect_assert", "fx_strides", "pattern_matcher_dtypes", "view_meta_cache"}
+CHANGING = {
+    "realize_on_reuse",
+    "cpp_indirect_assert",
+    "fx_strides",
+    "pattern_matcher_dtypes",
+    "view_meta_cache",
+    "float_in_cache_key",
+}
 KEYS = """
 import compat, json
 from compat.shims import all_shims

@@ -16,7 +16,7 @@ import compat
 from compat.shims import all_shims, autotune_raw_stream
 
 FIXES = [shim.name for shim in all_shims() if shim.kind == "fix"]
-ALWAYS = {"lazy_graph_break", "pattern_matcher_dtypes"}  # no torch to date has got right
+ALWAYS = {"lazy_graph_break", "pattern_matcher_dtypes", "float_in_cache_key"}  # no torch to date has got right
 
 ALL = """
 import json, sys, torch

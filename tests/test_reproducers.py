@@ -40,6 +40,10 @@ FIXED = {
     "fx_strides": (2, 13),
     "view_meta_cache": (2, 14),
     "symbolic_view_meta": (2, 11),
+    "unique_fallback_key": (2, 15),
+    "ambient_autocast": (2, 15),
+    "inference_mode_cached": (2, 15),
+    "cleared_cache_folder": (2, 15),
 }
 FIRST = {"aot_runtime_env": (2, 10)}
 

@@ -3,7 +3,7 @@
 Symptom: FileNotFoundError ends a compile. Processes share the folders of the FX graph cache and of AOTAutograd's cache,
 and one of them may clear a folder after another one has found that it exists and before it lists the folder or writes
 to it.
-Upstream: in 2.15.0. Affected: up to 2.14.1.
+Upstream: pytorch#196189, in 2.15.0. Affected: up to 2.14.1.
 Removal: when no supported torch is older than 2.15.
 
 A folder that cannot be read holds no entries. A write into a folder that has gone is tried again. If an entry cannot be
@@ -61,7 +61,7 @@ SHIM = replacing(
     {_LIST: _list, _WRITE: _write},
     name="cleared_cache_folder",
     kind="fix",
-    upstream="pytorch, in torch 2.15.0",
+    upstream="pytorch#196189, in torch 2.15.0",
     changes_codegen=False,
     revision=1,
     # Listing a folder raises it by itself, so the name stands for one purpose: to catch it.

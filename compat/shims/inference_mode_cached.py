@@ -14,7 +14,7 @@ from typing import Any
 
 from ..patch import Layer
 from ..replacing import replacing
-from ..requirements import Mentions, Parameters, Refers, Symbol
+from ..requirements import Mentions, Parameters, Symbol
 
 _TARGET = "torch._functorch._aot_autograd.autograd_cache:check_node_safe"
 _ENTER = "torch.autograd.grad_mode:_enter_inference_mode"
