@@ -17,3 +17,5 @@ pattern_matcher_dtypes = "backport"
 cache_dir = "native"  # pytorch#184208
 split_module_tuple_return = "native"
 autotune_raw_stream = "native"
+fx_node_creation = "backport"
+vector_isa_probe = "backport"
