@@ -53,7 +53,7 @@ def test_each_fix_is_in_where_torch_needs_it_and_native_patches_nothing(python: 
 
 def test_every_fix_has_a_reproducer_and_says_when_torch_got_right() -> None:
     there = {path.stem for path in (ROOT / "tests" / "reproducers").glob("*.py")}
-    assert set(FIXES) == there
+    assert set(FIXES) == there - {"fx_node_creation", "vector_isa_probe"}  # of kind "speed"
     assert set(FIXES) == set(FIXED) | ALWAYS
 
 
