@@ -3,8 +3,8 @@
 Three measurements on the installed torch, each against the same torch without the shim:
 copying a graph (`fx_node_creation`; also against an older torch, whose Python is given
 by --reference), the lazy split of a transformer, and the first compile in a fresh cache
-folder (`vector_isa_probe`). What is compared takes turns: processes for the copy and for
-the compile, calls in one process for the split. Medians are of the turns.
+folder (`vector_isa_probe`). What is compared takes turns: processes for the copy and
+for the compile, calls in one process for the split. Medians are of the turns.
 """
 
 from __future__ import annotations
@@ -42,6 +42,18 @@ def installed(*names: str) -> Iterator[None]:
             compat.uninstall(*names)
 
 
+def cpu_time(function: Callable[[], Any]) -> float:
+    """Return the CPU seconds of one call: what else the machine does does not count."""
+    gc.collect()
+    gc.disable()
+    try:
+        start = time.thread_time()
+        function()
+        return time.thread_time() - start
+    finally:
+        gc.enable()
+
+
 # --- In a process of its own ---------------------------------------------------------
 
 
@@ -56,20 +68,14 @@ def copy_seconds(layers: int, copies: int, shim: str) -> dict[str, Any]:
         made.graph_copy(graph, {})
         return made
 
-    seconds = []
     with installed(*filter(None, [shim])):
-        for _ in range(copies + 1):
-            gc.collect()
-            gc.disable()
-            start = time.thread_time()  # what the machine does besides does not count
-            made = copy()
-            seconds.append(time.thread_time() - start)
-            gc.enable()
+        made = copy()
+        seconds = [cpu_time(copy) for _ in range(copies)]
     return {
         "torch": str(torch.__version__),
         "nodes": len(made.nodes),
-        "median": statistics.median(seconds[1:]),
-        "least": min(seconds[1:]),
+        "median": statistics.median(seconds),
+        "least": min(seconds),
     }
 
 
@@ -126,7 +132,10 @@ def graph_copy(
 
     against = "reference" if reference else "torch"
     ratios = [
-        [ours / theirs for ours, theirs in zip(each(way, "least"), each(against, "least"))]
+        [
+            ours / theirs
+            for ours, theirs in zip(each(way, "least"), each(against, "least"))
+        ]
         for way in ("torch", "compat")
     ]
     return {
@@ -144,7 +153,6 @@ def graph_copy(
 
 def lazy_split(layers: int, rounds: int) -> dict[str, Any]:
     from compat.tools.model import capture, partitions, split
-    from compat.tools.timing import interleaved
 
     graph, _ = capture(layers)
     numbers = partitions(graph)
@@ -158,8 +166,12 @@ def lazy_split(layers: int, rounds: int) -> dict[str, Any]:
         "compat": partial(way, True),
         "compat with fx_node_creation": partial(way, True, "fx_node_creation"),
     }
-    way(True, "fx_node_creation")
-    seconds = interleaved(ways, rounds)
+    for function in ways.values():
+        function()
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for turn in range(rounds):
+        for name in sorted(ways, reverse=bool(turn % 2)):
+            seconds[name].append(cpu_time(ways[name]))
     medians = {name: statistics.median(taken) for name, taken in seconds.items()}
     gains = {
         name: statistics.median(p / o for p, o in zip(seconds["plain"], seconds[name]))
@@ -185,7 +197,9 @@ def first_compile(rounds: int) -> dict[str, Any]:
         for turn in range(rounds + 1):
             for way in sorted(shims, reverse=bool(turn % 2)):
                 folder = {"TORCHINDUCTOR_CACHE_DIR": f"{base}/{way}{turn}"}
-                run = child(sys.executable, "compile", shims[way], **variables, **folder)
+                run = child(
+                    sys.executable, "compile", shims[way], **variables, **folder
+                )
                 runs[way].append(run)
     vectors = [taken.pop("vectors") for way in runs for taken in runs[way]]
     result: dict[str, Any] = {
@@ -195,7 +209,9 @@ def first_compile(rounds: int) -> dict[str, Any]:
     }
     for kind in ("seconds", "cpu"):
         taken = {way: [run[kind] for run in runs[way][1:]] for way in runs}
-        ratios = [theirs / ours for theirs, ours in zip(taken["torch"], taken["compat"])]
+        ratios = [
+            theirs / ours for theirs, ours in zip(taken["torch"], taken["compat"])
+        ]
         result[f"median_{kind}"] = {
             way: round(statistics.median(values), 2) for way, values in taken.items()
         }

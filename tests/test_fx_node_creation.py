@@ -97,9 +97,7 @@ def seen(make: Callable[[], Any]) -> tuple[Any, list[Any]]:
             result: Any = (node.op, node.args, node.kwargs, node.name)
         except Exception as error:  # noqa: BLE001 (which one it is is compared)
             result = (type(error), str(error))
-    return result, [
-        (w.category, str(w.message), w.filename, w.lineno) for w in caught
-    ]
+    return result, [(w.category, str(w.message), w.filename, w.lineno) for w in caught]
 
 
 def same_with_and_without(make: Callable[[], Any]) -> list[Any]:
@@ -151,7 +149,9 @@ FORMS: list[tuple[Any, bool]] = [
 
 @pytest.mark.parametrize(("args", "warns"), FORMS)
 @pytest.mark.parametrize("place", ["args", "kwargs", "nested kwargs"])
-def test_warning_is_the_same_with_and_without(args: Any, warns: bool, place: str) -> None:
+def test_warning_is_the_same_with_and_without(
+    args: Any, warns: bool, place: str
+) -> None:
     kwargs: dict[str, Any] = {}
     if place != "args":
         kwargs = {f"k{index}": value for index, value in enumerate(args or ())}
@@ -183,7 +183,9 @@ def test_warning_is_the_same_with_and_without(args: Any, warns: bool, place: str
         ((1,), "abc"),
     ],
 )
-def test_containers_of_arguments_are_taken_or_refused_alike(args: Any, kwargs: Any) -> None:
+def test_containers_of_arguments_are_taken_or_refused_alike(
+    args: Any, kwargs: Any
+) -> None:
     same_with_and_without(lambda: create("call_function", args, kwargs))
 
 
@@ -290,9 +292,13 @@ def test_another_patch_below_is_asked() -> None:
         raise AssertionError
 
     original = Graph.create_node
-    own = type(own)(original.__code__, original.__globals__, "own", original.__defaults__)
+    own = type(own)(
+        original.__code__, original.__globals__, "own", original.__defaults__
+    )
     asked: list[Any] = []
-    layer: Any = SimpleNamespace(own=own, below=SimpleNamespace(call=lambda *given: asked.append(given)))
+    layer: Any = SimpleNamespace(
+        own=own, below=SimpleNamespace(call=lambda *given: asked.append(given))
+    )
     replacement = fx_node_creation._skip_needless_walks(layer)
     replacement("graph", "call_function", torch.add, (INT,), None, "n")
     assert asked == [("graph", "call_function", torch.add, (INT,), None, "n", None)]
@@ -303,7 +309,7 @@ def test_mode_is_native_where_torch_never_walks() -> None:
     assert (row.mode, row.kind) == ("backport" if WALKS else "native", "speed")
 
 
-KNOWN = '''
+KNOWN = """
 def create_node(self, op, target, args=None, kwargs=None, name=None, type_expr=None):
     if op in ("call_function", "call_method", "call_module") and (args or kwargs):
         for val in pytree.tree_iter((args, kwargs)):
@@ -311,7 +317,7 @@ def create_node(self, op, target, args=None, kwargs=None, name=None, type_expr=N
                 warnings.warn(f"{type(val).__name__} {val}", stacklevel=2)
                 break
     return Node(self, op)
-'''
+"""
 
 
 def compiled(source: str) -> Any:
@@ -329,29 +335,41 @@ def test_walk_is_skipped_in_the_known_form() -> None:
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("                break\n", "                self.seen = val\n                break\n"),
-        ("                break\n", "                note(val)\n                break\n"),
+        (
+            "                break\n",
+            "                self.seen = val\n                break\n",
+        ),
+        (
+            "                break\n",
+            "                note(val)\n                break\n",
+        ),
         ("                break\n", "                return None\n"),
         ("                break\n", "                raise ValueError\n"),
         ("return Node(self, op)", "return Node(self, val)"),
         ('if op in ("call_function"', 'if op not in ("call_function"'),
         ('"call_module")', '"call_module", "output")'),
-        ("return Node", 'op in ("call_function", "call_method", "call_module")\n    return Node'),
+        (
+            "return Node",
+            'op in ("call_function", "call_method", "call_module")\n    return Node',
+        ),
         ("pytree.tree_iter((args, kwargs))", "pytree.tree_leaves((args, kwargs))"),
-        ("    if op in", "    op in ('call_function', 'call_method', 'call_module')\n    if op in"),
+        (
+            "    if op in",
+            "    op in ('call_function', 'call_method', 'call_module')\n    if op in",
+        ),
     ],
 )
 def test_block_that_does_more_is_not_skipped(old: str, new: str) -> None:
     assert old in KNOWN
     code = compiled(KNOWN.replace(old, new, 1))
     assert _without_walk(code) is None
-    walk = SHIM.backport[-1]
-    parameters = tuple(range(7))
-    assert walk.objection(Found("function", parameters, code)) is not None  # type: ignore[arg-type]
+    found: Any = Found("function", tuple(range(7)), code)  # type: ignore[arg-type]
+    assert SHIM.backport[-1].objection(found) == "its body has another form"
 
 
 def test_requirements_answer_about_what_is_no_function() -> None:
     for requirement in (SHIM.native[-1], SHIM.backport[-1]):
         assert requirement.objection(Found("class")) == "it is a class"
-    reader = SimpleNamespace(find=lambda target: Found("function", (), compiled(KNOWN)))
-    assert answer(SHIM.backport[-1], reader).found == "it takes other parameters"  # type: ignore[arg-type]
+    found = Found("function", (), compiled(KNOWN))
+    reader: Any = SimpleNamespace(find=lambda target: found)
+    assert answer(SHIM.backport[-1], reader).found == "it takes other parameters"

@@ -1,7 +1,8 @@
-"""`vector_isa_probe`: when a kept answer counts, and that nothing else is ever believed."""
+"""`vector_isa_probe`: when a kept answer counts, and that no other is believed."""
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 import subprocess
@@ -149,7 +150,9 @@ def test_another_compiler_or_a_new_file_in_its_place_is_asked(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"True", b"\xff\x00\xfe", None], ids=["empty", "true", "binary", "cut"]
+    "content",
+    [b"", b"True", b"\xff\x00\xfe", None],
+    ids=["empty", "true", "binary", "cut"],
 )
 def test_damaged_answer_is_not_believed_and_repaired(
     content: bytes | None, cache: Path
@@ -227,9 +230,11 @@ def test_folder_that_cannot_be_used_is_no_error(
         monkeypatch.setattr(
             os,
             function,
-            lambda path, *a, own=own, **k: refused()
-            if str(path).startswith(str(cache.parent))
-            else own(path, *a, **k),
+            lambda path, *a, own=own, **k: (
+                refused()
+                if str(path).startswith(str(cache.parent))
+                else own(path, *a, **k)
+            ),
         )
     assert [probe.asked_by(), probe.asked_by()] == [1, 1]
 
@@ -311,9 +316,10 @@ def test_cpu_is_told_by_its_flags_and_not_by_its_clock() -> None:
 
 
 def test_cpu_without_proc(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("builtins.open", refused)
-    (line,) = vector_isa_probe._cpu(torch)
-    assert line.startswith("cpu ")
+    for opened in (refused, lambda *_, **__: io.StringIO("processor : 0\n\n")):
+        monkeypatch.setattr("builtins.open", opened)
+        (line,) = vector_isa_probe._cpu(torch)
+        assert line.startswith("cpu ")
     (line,) = vector_isa_probe._cpu(SimpleNamespace(cpu=SimpleNamespace()))
     assert line.endswith("[]")
 
@@ -330,7 +336,9 @@ print(len(builds))
 """
 
 
-def test_next_process_with_another_cache_folder_compiles_nothing(tmp_path: Path) -> None:
+def test_next_process_with_another_cache_folder_compiles_nothing(
+    tmp_path: Path,
+) -> None:
     last = cpu_vec_isa.supported_vec_isa_list[-1]
     if last._arch_flags.startswith("-march=armv8") and os.uname().machine == "x86_64":
         code = ASK.replace("[-1]", "[3]")  # VecAVX2
@@ -341,7 +349,9 @@ def test_next_process_with_another_cache_folder_compiles_nothing(tmp_path: Path)
         variables = {
             **os.environ,
             "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / folder),
-            "PYTHONPATH": os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), str(ROOT)))),
+            "PYTHONPATH": os.pathsep.join(
+                filter(None, (os.environ.get("PYTHONPATH"), str(ROOT)))
+            ),
         }
         command = [sys.executable, "-W", "ignore", "-c", code, CODE]
         done = subprocess.run(command, env=variables, capture_output=True, text=True)

@@ -32,8 +32,10 @@ _CALLS = ("call_function", "call_method", "call_module")
 # All names in the block under `if op in _CALLS` that walks and warns. A block with
 # other names does something else, too, and must not be skipped.
 _NAMES_IN_THE_WALK = frozenset(
-    "pytree tree_iter isinstance torch SymInt SymFloat SymBool"
-    " warnings warn type __name__".split()
+    (
+        *("pytree", "tree_iter", "isinstance", "torch", "SymInt", "SymFloat"),
+        *("SymBool", "warnings", "warn", "type", "__name__"),
+    )
 )
 
 
@@ -118,11 +120,14 @@ def _skip_needless_walks(layer: Layer) -> Callable[..., Any]:
     symbolic = (torch.SymInt, torch.SymFloat, torch.SymBool)
     # Exact types. What is derived from them may be anything.
     leaves = frozenset(
-        (fx.Node, int, float, bool, str, type(None), complex)
-        + (torch.dtype, torch.device, torch.layout, torch.memory_format)
+        (
+            *(fx.Node, int, float, bool, str, type(None), complex),
+            *(torch.dtype, torch.device, torch.layout, torch.memory_format),
+        )
     )
     sequences = frozenset((tuple, list, collections.immutable_list, torch.Size))
     mappings = frozenset((dict, collections.immutable_dict))
+
     def may_be_symbolic(values: Iterable[Any]) -> bool:
         for value in values:
             kind = type(value)
@@ -154,12 +159,12 @@ def _skip_needless_walks(layer: Layer) -> Callable[..., Any]:
         name: Any = None,
         type_expr: Any = None,
     ) -> Any:
-        function = unchecked
+        function: Callable[..., Any] = unchecked
         if layer.below.call is not own:  # another patch, which has to be asked
             function = layer.below.call
-        elif (
-            args and may_be_symbolic(args if type(args) is tuple else (args,))
-        ) or (kwargs and may_be_symbolic((kwargs,))):
+        elif (args and may_be_symbolic(args if type(args) is tuple else (args,))) or (
+            kwargs and may_be_symbolic((kwargs,))
+        ):
             function = _warn_for_caller(own)
         return function(graph, op, target, args, kwargs, name, type_expr)
 

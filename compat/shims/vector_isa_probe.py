@@ -37,18 +37,20 @@ _BUILDER = "torch._inductor.cpp_builder"
 
 # Environment variables by which compilers, linkers and loaders find files and options.
 _VARIABLES = (
-    "C_INCLUDE_PATH CPATH CPLUS_INCLUDE_PATH LIBRARY_PATH COMPILER_PATH GCC_EXEC_PREFIX"
-    " LD_LIBRARY_PATH LD_PRELOAD LD_RUN_PATH LDFLAGS CFLAGS CXXFLAGS CPPFLAGS"
-    " DYLD_LIBRARY_PATH SDKROOT MACOSX_DEPLOYMENT_TARGET CONDA_BUILD_SYSROOT"
-    " CCC_OVERRIDE_OPTIONS NIX_CFLAGS_COMPILE NIX_LDFLAGS INCLUDE LIB LIBPATH CL _CL_ LINK"
-).split()
+    *("C_INCLUDE_PATH", "CPATH", "CPLUS_INCLUDE_PATH", "LIBRARY_PATH", "COMPILER_PATH"),
+    *("GCC_EXEC_PREFIX", "LD_LIBRARY_PATH", "LD_PRELOAD", "LD_RUN_PATH", "LDFLAGS"),
+    *("CFLAGS", "CXXFLAGS", "CPPFLAGS", "DYLD_LIBRARY_PATH", "SDKROOT"),
+    *("MACOSX_DEPLOYMENT_TARGET", "CONDA_BUILD_SYSROOT", "CCC_OVERRIDE_OPTIONS"),
+    *("NIX_CFLAGS_COMPILE", "NIX_LDFLAGS", "INCLUDE", "LIB", "LIBPATH"),
+    *("CL", "_CL_", "LINK"),
+)
 # Lines of /proc/cpuinfo that tell one kind of CPU from another. The others are about
 # one core, or change while the machine runs.
 _CPU_LINES = frozenset(
     (
         *("vendor_id", "cpu family", "model", "model name", "stepping", "flags"),
         *("CPU implementer", "CPU architecture", "CPU variant", "CPU part", "Features"),
-        *("cpu", "machine", "features"),
+        *("cpu", "machine", "features", "isa", "uarch"),
     )
 )
 
@@ -118,17 +120,21 @@ def _file(program: str) -> str:
 
 
 def _cpu(torch: Any) -> Iterator[str]:
+    found = False
     try:
         with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
             for line in lines:
                 name, _, value = line.partition(":")
                 if name.strip() in _CPU_LINES:
+                    found = True
                     yield f"cpu {name.strip()} {value.strip()}"
-                if not line.strip():
+                if found and not line.strip():
                     break  # the next core
     except OSError:
-        capabilities = getattr(torch.cpu, "get_capabilities", dict)()
-        yield f"cpu {platform.processor()} {sorted(capabilities.items())}"
+        pass  # not on Linux
+    if not found:
+        capabilities: Callable[[], Any] = getattr(torch.cpu, "get_capabilities", dict)
+        yield f"cpu {platform.processor()} {sorted(capabilities().items())}"
 
 
 def _folder() -> str | None:
@@ -148,7 +154,7 @@ def _path(question: str) -> str | None:
 
 
 def _is_answered(question: str) -> bool:
-    """Return whether the file has exactly this question: an answer is never half read."""
+    """Return whether the file has exactly this question. Damaged files do not."""
     path = _path(question)
     try:
         if path is None or not _is_private(os.path.dirname(path)):

@@ -1,4 +1,4 @@
-"""Copies a graph, and counts how often the Python pytree walks the arguments of a node."""
+"""Copies a graph, and counts how often the Python pytree walks arguments."""
 
 from __future__ import annotations
 
@@ -31,4 +31,4 @@ def outcome() -> str:
         copy = Graph()
         copy.graph_copy(graph, {})
     assert len(copy.nodes) == len(graph.nodes) - 1  # without the output
-    return f"the pytree walks {walks} times in a graph of 150 calls" if walks else "right"
+    return f"the pytree walks {walks} times for 150 calls" if walks else "right"

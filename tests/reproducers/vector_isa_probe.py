@@ -1,4 +1,4 @@
-"""Asks for one kind of vectors in two fresh cache folders, and counts what is compiled."""
+"""Asks for one kind of vectors in two fresh cache folders, and counts compiles."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import tempfile
 from typing import Any
 from unittest import mock
 
-from torch._inductor import codecache, cpu_vec_isa, cpp_builder  # noqa: F401
+from torch._inductor import codecache, cpp_builder, cpu_vec_isa  # noqa: F401
 
 
 def outcome() -> str:
@@ -35,4 +35,4 @@ def outcome() -> str:
                 answers.append(isa.check_build('extern "C" int f() { return 1; }'))
     if answers != [True, True]:
         return f"the probe says {answers}"
-    return "right" if len(builds) == 1 else f"compiled {len(builds)} times in two folders"
+    return "right" if len(builds) == 1 else f"{len(builds)} compiles in two folders"
