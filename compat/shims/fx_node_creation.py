@@ -159,13 +159,18 @@ def _skip_needless_walks(layer: Layer) -> Callable[..., Any]:
         name: Any = None,
         type_expr: Any = None,
     ) -> Any:
-        function: Callable[..., Any] = unchecked
-        if layer.below.call is not own:  # another patch, which has to be asked
-            function = layer.below.call
-        elif (args and may_be_symbolic(args if type(args) is tuple else (args,))) or (
-            kwargs and may_be_symbolic((kwargs,))
-        ):
-            function = _warn_for_caller(own)
+        function = layer.below.call
+        if function is own:  # otherwise another patch, which has to be asked
+            function = unchecked
+            values = args if type(args) is tuple else (args,)
+            if kwargs:
+                named = kwargs.values() if type(kwargs) in mappings else (kwargs,)
+                values = (*values, *named)
+            # `may_be_symbolic(values)`, but calls cost more than the test.
+            for value in values:
+                if type(value) not in leaves and may_be_symbolic((value,)):
+                    function = _warn_for_caller(own)
+                    break
         return function(graph, op, target, args, kwargs, name, type_expr)
 
     return create_node
