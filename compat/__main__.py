@@ -6,6 +6,7 @@ import argparse
 import importlib
 import signal
 import sys
+from typing import Any
 
 from .errors import CompatError
 from .status import as_json, as_table, status
@@ -24,17 +25,15 @@ def main(arguments: list[str] | None = None) -> int:
     scanned.add_argument("paths", nargs="+", metavar="PATH", help="a torch wheel, source tree, checkout or environment")
     scanned.add_argument("--against", metavar="OLD", help="only what differs from this one; exit status 1 for a loss")
     scanned.add_argument("--json", dest="as_json", action="store_true", help="the same as JSON, with the evidence")
-    pruned = commands.add_parser("prune", help="what no torch in a range needs any more")
-    pruned.add_argument("paths", nargs="*", metavar="ENGINE_DIR", help="look for dead version branches in here instead")
-    pruned.add_argument("--torch", dest="spec", required=True, metavar="SPEC", help="'>=2.12', or a file that pins it")
+    commands.add_parser("prune", help="what no torch in a range needs any more")
     vendor = commands.add_parser("vendor", help="copy the runtime into an engine's tree, or check such a copy")
     vendor.add_argument("dest", metavar="DEST", help="the folder that holds the copy, or is to hold it")
     vendor.add_argument("--name", help="what the copy is called there (default: compat)")
     vendor.add_argument("--force", action="store_true", help="overwrite a copy that was edited")
     vendor.add_argument("--check", action="store_true", help="change nothing; say what was edited in the copy")
-    options = vars(parser.parse_args(arguments))
-    command = options.pop("command")
     try:
+        options = _options(parser, commands.choices, sys.argv[1:] if arguments is None else arguments)
+        command = options.pop("command")
         if command != "status":
             return int(_tool(command).run(**options))
         rows = status()
@@ -43,6 +42,13 @@ def main(arguments: list[str] | None = None) -> int:
     except (CompatError, ValueError) as error:
         print(f"compat: {error}", file=sys.stderr)
         return 2
+
+
+def _options(parser: argparse.ArgumentParser, commands: dict[str, argparse.ArgumentParser], given: list[str]) -> dict[str, Any]:
+    """The options of the command; those of `prune` are its own, and only imported if it is asked for."""
+    if given[:1] == ["prune"]:
+        _tool("prune").add_arguments(commands["prune"])
+    return vars(parser.parse_args(given))
 
 
 def _tool(name: str):  # type: ignore[no-untyped-def]
