@@ -33,12 +33,12 @@ from .values import (
     is_of_torch,
     one_of,
 )
-from .versions import Unclear
+from .versions import TooMuch, Unclear
 
 if TYPE_CHECKING:
     from .interpreter import Frame
 
-_SHORT = 30  # statements of a function that is followed though it does not name torch's version
+_SHORT = 60  # statements of a function that is followed though it does not name torch's version
 _LONGEST = 120  # statements of a function that is followed
 
 
@@ -131,7 +131,7 @@ class Calls:
         if isinstance(node, ast.Lambda):
             return self.value(node.body, frame)  # type: ignore[attr-defined]
         if sum(isinstance(n, ast.stmt) for n in ast.walk(node)) > _LONGEST:
-            return self._not_followed(f"`{node.name}` is too long to be followed", node.name, list(env.values()), {})
+            raise TooMuch(f"`{node.name}` is too long to be followed")
         if any(isinstance(n, (ast.Yield, ast.YieldFrom, ast.Await)) for n in ast.walk(node)):
             return self._not_followed(f"`{node.name}` is no plain function", node.name, list(env.values()), {})
         before, self.world.touched = self.world.touched, False
@@ -212,6 +212,8 @@ class Calls:
     def _of_text(self, owner: str | Text, name: str, arguments: list[Any], keywords: dict[str, Any]) -> Any:
         if name == "join" and isinstance(owner, str):
             return self._joined(owner, arguments[0])
+        if name == "format" or set(keywords) - {"maxsplit"}:
+            return self._not_followed("is formatted", name, [owner, *arguments], keywords)
         if "maxsplit" in keywords:
             arguments = [*arguments, keywords["maxsplit"]]
         if any(isinstance(each, Text) for each in arguments):
@@ -221,7 +223,7 @@ class Calls:
                 found = getattr(owner, name)(*arguments)
                 return List(found) if isinstance(found, list) else found
             return text.method(name, owner.code, arguments, self.world.region)
-        except (AttributeError, TypeError, ValueError, IndexError) as error:
+        except (AttributeError, TypeError, ValueError, LookupError) as error:
             raise Raised(type(error).__name__) from error
 
     def _joined(self, separator: str, value: Any) -> Any:

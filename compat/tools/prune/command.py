@@ -73,7 +73,8 @@ def examine(index: Index, torches: Range, known: str | None = None) -> Report:
     gates = search(index, torches)
     new, accepted = baseline.split(known, gates) if known else (gates, [])
     found = unused(index, new)
-    return Report(torches, new, found, list(dict.fromkeys(index.sentences)), len(index.files), len(accepted))
+    asks = 0 if index.torches is not None else index.asks_source
+    return Report(torches, new, found, list(dict.fromkeys(index.sentences)), len(index.files), len(accepted), asks)
 
 
 def _write_baseline(path: str, report: Report) -> None:

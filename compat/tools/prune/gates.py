@@ -14,7 +14,7 @@ from .interpreter import Frame, Interpreter
 from .operations import World
 from .pins import Range
 from .scopes import COMPREHENSIONS, FUNCTIONS, Module, last_name
-from .values import OneOf, Raised, Unknown, options, same
+from .values import OneOf, Raised, Unknown, is_of_torch, options, same
 from .versions import BUILD, Region, Split, Unclear, refine
 
 TRUE, FALSE, DEPENDS, UNKNOWN = "always true", "always false", "depends", "not understood"
@@ -28,7 +28,7 @@ class Gate:
     """One expression, and what is known of it."""
 
     module: Module
-    node: ast.expr
+    node: ast.expr | ast.stmt  # a statement: the import that is tried
     outcome: str
     reason: str
     dead: list[tuple[int, int]] = field(default_factory=list)
@@ -93,7 +93,7 @@ class Finder:
     def _gate(self, node: ast.expr, tested: bool) -> Gate | None:
         seen = self.seen(node, self._frame(node))
         told = tested and isinstance(node, (ast.Name, ast.Attribute, ast.Call)) and prior.tells(last_name(node))
-        if not seen.touched and not told and not _source_question(seen):
+        if not seen.touched and not told:
             return None
         outcomes = {id(v): self._outcome(region, v, tested) for region, v in seen.parts}
         values = [(region, outcomes[id(v)]) for region, v in seen.parts]
@@ -115,7 +115,8 @@ class Finder:
                     known = isinstance(part[1], bool)
                     values |= {part[1]} if known else set()
                     unknown += not known
-                    if len(values) > 1 or unknown > _MOST_UNKNOWN:
+                    hopeless = unknown > 2 and not values and not is_of_torch(part[1])
+                    if len(values) > 1 or unknown > _MOST_UNKNOWN or hopeless:
                         return found
             except Unclear as error:
                 found.parts.append((region, Unknown(str(error), True)))
@@ -134,8 +135,8 @@ class Finder:
         except Split:
             found.touched = True
             raise
-        except RecursionError:
-            value = Unknown("is nested too deeply to be followed", world.touched)
+        except Exception as error:  # noqa: BLE001  whatever code is out there: one gate is not understood, no more
+            value = Unknown(f"could not be evaluated ({type(error).__name__}: {error})"[:150], True)
         finally:
             self.followed |= interpreter.followed
         found.touched |= world.touched
@@ -254,10 +255,6 @@ class Finder:
 
 def _with(seen: Seen, reason: str) -> str:
     return "; ".join([reason, *sorted(seen.warnings)])
-
-
-def _source_question(seen: Seen) -> bool:
-    return False
 
 
 def _is_tested(node: ast.AST, child: ast.AST, tested: bool) -> bool:

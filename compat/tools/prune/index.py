@@ -27,6 +27,8 @@ _READS_VERSION = re.compile(
 )
 _NAMES_TORCH = re.compile(rb"[\"']torch[\"']")
 _ASKS_SOURCE = re.compile(rb"(?:has|get)attr\(\s*_?torch\b")
+_TRIES_IMPORT = re.compile(rb"\btry:\s*(?:#.*\s*)*(?:from torch\.|import torch\.|from torch import)")
+
 
 
 class Index:
@@ -40,6 +42,7 @@ class Index:
         self._modules: dict[Path, Module | None] = {}
         self._located: dict[tuple[str, Path], Path | None] = {}
         self.torches: Any = None
+        self.asks_source = 0  # places that ask torch's source: `hasattr(torch, ...)`, `try: from torch import ...`
         self.interests: dict[Module, Interest] = {}
         self.offered: dict[str, set[str]] = {}  # the names that tell of the version, and the modules that offer them
         for root in roots:
@@ -113,7 +116,11 @@ class Index:
         for path in self.files:
             text = self.text(path)
             lowered = text.lower()
-            if b"torch" in lowered and (_may_read_version(lowered) or (asks_source and _ASKS_SOURCE.search(text))):
+            if b"torch" not in lowered:
+                continue
+            asks = len(_ASKS_SOURCE.findall(text)) + len(_TRIES_IMPORT.findall(text))
+            self.asks_source += asks
+            if _may_read_version(lowered) or (asks_source and asks):
                 found.append(path)
         return found
 

@@ -32,7 +32,7 @@ from .values import (
     options,
     unknown,
 )
-from .versions import Split, Unclear
+from .versions import Split, TooMuch, Unclear
 
 _ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -82,7 +82,7 @@ class Interpreter(Names, Calls):
             return evaluate(node, frame)
         except Unclear as error:
             self.world.risky += 1
-            return Unknown(str(error), self.world.touched)
+            return Unknown(str(error), self.world.touched and not isinstance(error, TooMuch))
         finally:
             self.depth -= 1
 

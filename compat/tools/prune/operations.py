@@ -113,10 +113,7 @@ def order(left: Any, right: Any, world: World) -> int:
         return _order_of_parsed(left, right, world)
     if isinstance(right, Parsed):
         return -_order_of_parsed(right, left, world)
-    if isinstance(left, Parts):
-        left = List(text.text(part) for part in text.split(left.code, left.separator, world.region))
-    if isinstance(right, Parts):
-        right = List(text.text(part) for part in text.split(right.code, right.separator, world.region))
+    left, right = _listed(left, world), _listed(right, world)
     if isinstance(left, tuple) and isinstance(right, tuple):
         return _order_of_sequences(left, right, world)
     if isinstance(left, Text) or isinstance(right, Text):
@@ -127,6 +124,13 @@ def order(left: Any, right: Any, world: World) -> int:
         return int(left > right) - int(left < right)
     except TypeError as error:
         raise Raised("TypeError") from error
+
+
+def _listed(value: Any, world: World) -> Any:
+    """A value; split text as the list that it is."""
+    if isinstance(value, Parts):
+        return List(text.text(part) for part in text.split(value.code, value.separator, world.region))
+    return value
 
 
 def _order_of_numbers(left: Any, right: Any, world: World) -> int:
@@ -212,8 +216,15 @@ def equal(left: Any, right: Any, world: World) -> bool:
     for a, b in ((left, right), (right, left)):
         if isinstance(a, Text) and not a.compares_as_version and isinstance(b, str):
             return text.starts_with(a.code, b, world.region, whole=True)
-    if isinstance(left, tuple) and isinstance(right, tuple) and (len(left) != len(right)):
-        return False
+    if isinstance(left, Parts) or isinstance(right, Parts):
+        left, right = _listed(left, world), _listed(right, world)
+    if isinstance(left, tuple) and isinstance(right, tuple):
+        if len(left) != len(right) or isinstance(left, List) is not isinstance(right, List):
+            return False
+        for side in (*left, *right):
+            if isinstance(side, Unknown):
+                raise Unclear(side.reason)
+        return all(equal(a, b, world) for a, b in zip(left, right))
     both = (left, right)
     if any(isinstance(side, (Text, Parts, Parsed, Number, tuple)) for side in both):
         try:
@@ -276,8 +287,7 @@ def _in(left: Any, right: Any, world: World) -> bool:
         return text.contains(right.code, left, world.region)
     if isinstance(right, str) and isinstance(left, Text):
         return text.spelled(left.code, world.region) in right
-    if isinstance(right, Parts):
-        right = List(text.text(part) for part in text.split(right.code, right.separator, world.region))
+    right = _listed(right, world)
     if isinstance(right, (tuple, dict, frozenset)):
         if any(isinstance(item, Unknown) for item in right):
             raise Unclear("looks in a list that is not known")

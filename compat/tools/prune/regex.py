@@ -33,19 +33,32 @@ class Found:
 
 def find(how: str, pattern: str, code: str, flags: int, region: Region) -> Found | None:
     """`re.match`, `re.search` or `re.fullmatch`, the same for every version of the region. Raises Unclear if not."""
+    if how != "search" and _starts_otherwise(pattern, code):
+        return None
     if re.search(r"\d", _ANY_DIGIT.sub("", pattern)):  # it names digits
         code = spelled(code, region)
     results: list[Found | None] = []
-    for filled in [code] if not code_is_open(code) else [code, ""]:
-        filled = filled or plain(code, region)
-        results = _distinct(_find(how, pattern, flags, pieces) for pieces in _fillings(filled, region))
-        if len(results) == 1 and (results[0] is not None or not code_is_open(filled)):
-            break
+    filled = code
+    if code_is_open(code):
+        try:
+            results = _distinct(_find(how, pattern, flags, pieces) for pieces in _fillings(code, region))
+        except Unclear:
+            results = []
+        if len(results) == 1 and results[0] is not None:
+            return results[0]
+        filled = plain(code, region)
+    results = _distinct(_find(how, pattern, flags, pieces) for pieces in _fillings(filled, region))
     if len(results) > 1:
         raise Unclear(BUILD if BUILD_HOLE in filled else "depends on how many digits a number has")
     if results[0] is None and BUILD_HOLE in filled:
         raise Unclear(BUILD)
     return results[0]
+
+
+def _starts_otherwise(pattern: str, code: str) -> bool:
+    """Whether a pattern has to start with a character that is no digit, and the text starts with a number."""
+    first = re.match(r"\^?(\[[^\]^\\]+\]|[A-Za-z])(?![*?{|])", pattern)
+    return bool(first and "|" not in pattern and code[:1] in HOLES and not re.match(first.group(1), "2"))
 
 
 def code_is_open(code: str) -> bool:

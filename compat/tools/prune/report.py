@@ -25,6 +25,7 @@ class Report:
     sentences: list[str] = field(default_factory=list)
     files: int = 0
     known: int = 0  # constant gates that the baseline has
+    asks_source: int = 0  # gates that only --torches answers, if it is not given
 
     @property
     def constant(self) -> list[Gate]:
@@ -51,6 +52,7 @@ class Report:
             "dead_lines": self.dead_lines(),
             "files": self.files,
             "in_baseline": self.known,
+            "ask_torch": self.asks_source,
             "unreadable": self.sentences,
         }
 
@@ -99,6 +101,8 @@ def as_table(report: Report) -> str:
     lines += ["", f"{constant} of {len(report.gates)} version gates have one outcome; {report.dead_lines()} lines are dead"]
     if report.known:
         lines.append(f"{report.known} more with one outcome are in the baseline")
+    if report.asks_source:
+        lines.append(f"{report.asks_source} places ask torch itself (hasattr, try-import); --torches PATH... answers them")
     return "\n".join(lines)
 
 

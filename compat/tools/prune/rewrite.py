@@ -38,7 +38,10 @@ class Task:
 def tasks(report: Report) -> list[Task]:
     found: dict[Module, Task] = {}
     for gate in report.constant:
-        if not _has_effect(gate):
+        if isinstance(gate.node, ast.stmt):
+            around = gate.module.parents[gate.node]
+            found.setdefault(gate.module, Task(gate.module)).gates[_place(gate.module, around)] = bool(gate.constant)
+        elif not _has_effect(gate):
             task = found.setdefault(gate.module, Task(gate.module))
             task.gates[_place(gate.module, gate.node)] = bool(gate.constant)
     for one in report.unused:

@@ -198,7 +198,8 @@ class _Collector:
             self._elsewhere(target.value.id, "its content is changed")
         if isinstance(target, ast.Subscript) and ast.unparse(target.value) == "globals()":
             key = target.slice.value if isinstance(target.slice, ast.Constant) else "*"
-            self.scope.module.scope.elsewhere.setdefault(str(key), "it is set through `globals()`")
+            if getattr(self.scope.node, "name", "") != "__getattr__":  # called for names that are not bound only
+                self.scope.module.scope.elsewhere.setdefault(str(key), "it is set through `globals()`")
         if isinstance(target, ast.Attribute):
             plain = isinstance(node, (ast.Assign, ast.AnnAssign)) and isinstance(target.value, ast.Name)
             store = Store(node if plain else None, self.scope, getattr(target.value, "id", ""))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterable
+from pathlib import Path
 
 from .dead import mark_dead
 from .gates import Finder, Gate
@@ -18,7 +20,7 @@ def search(index: Index, torches: Range) -> list[Gate]:
     """The gates of the index's files, in the order of the files."""
     asks_source = index.torches is not None
     interests = index.interests
-    todo: Iterable = index.relevant(asks_source)
+    todo: Iterable[Path] = index.relevant(asks_source)
     asked: set[str] = set()
     for _ in range(_ROUNDS):
         new = [module for path in todo if (module := index.module(path)) is not None]
@@ -37,9 +39,15 @@ def search(index: Index, torches: Range) -> list[Gate]:
     finder = Finder(index, torches)
     shown = [interests[m] for m in sorted(interests, key=lambda m: m.shown) if m.path in index.files]
     gates = [gate for interest in shown for gate in finder.gates(interest)]
+    if index.torches is not None:
+        from .torch_sources import import_gates
+
+        gates += [gate for interest in shown for gate in import_gates(interest.module, index.torches)]
+        gates.sort(key=lambda gate: (gate.module.shown, gate.line))
     kept = [gate for gate in gates if not _is_kept(gate)]
     for gate in kept:
-        mark_dead(gate)
+        if isinstance(gate.node, ast.expr):
+            mark_dead(gate)
     return kept
 
 

@@ -92,6 +92,17 @@ class Simplifier(cst.CSTTransformer):
             return _in_place_of(updated_node, block)
         return orelse.with_changes(leading_lines=[*updated_node.leading_lines, *orelse.leading_lines])
 
+    def leave_Try(self, original_node: cst.Try, updated_node: cst.Try) -> Any:
+        truth = self.gates.get(self._place(original_node))
+        if truth is None or updated_node.finalbody is not None:
+            return updated_node
+        if not truth:
+            return _in_place_of(updated_node, updated_node.handlers[0].body)
+        if updated_node.orelse is None:
+            return _in_place_of(updated_node, updated_node.body)
+        both = [*updated_node.body.body, *updated_node.orelse.body.body]
+        return _in_place_of(updated_node, updated_node.body.with_changes(body=both))
+
     def leave_While(self, original_node: cst.While, updated_node: cst.While) -> Any:
         test = _tested(updated_node.test)
         if _truth(test) is False:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .scopes import COMPREHENSIONS, FUNCTIONS, Scope
 from .values import List, Raised, Unknown, one_of, options, same, unknown
-from .versions import Unclear
+from .versions import TooMuch
 
 if TYPE_CHECKING:
     from .interpreter import Frame, Interpreter
@@ -96,14 +96,14 @@ class Runner:
                         ended.append(exit_)
             envs = _distinct(going)
             if len(envs) + len(ended) > _MOST_STATES:
-                raise Unclear("has too many ways through it")
+                raise TooMuch("has too many ways through it")
         return ended + [Exit("next", each) for each in envs]
 
     def statement(self, node: ast.stmt, env: Env) -> list[Exit]:
         interpreter = self.interpreter
         interpreter.steps += 1
         if interpreter.steps > _MOST_STEPS:
-            raise Unclear("is too long to be followed")
+            raise TooMuch("is too long to be followed")
         run = getattr(self, f"_{type(node).__name__.lower()}", self._other)
         risk, start = interpreter.world.risky, env
         try:

@@ -9,8 +9,11 @@ from typing import Any
 
 from ...requirements import Absent, Undecided
 from ..torches import Torch, opened
+from .gates import DEPENDS, FALSE, TRUE, UNKNOWN, Gate
 from .operations import World
 from .pins import Range
+from .scopes import Module
+from .statements import catches
 from .values import Unknown
 
 
@@ -62,7 +65,7 @@ class TorchSources:
     def has(self, dotted: str, how: str, given: list[Any], world: World) -> Any:
         """The value of `hasattr(torch.a, "b")` or `getattr(torch.a, "b", default)`."""
         found = self.exists(dotted)
-        world.asked = True
+        world.touched = True
         if isinstance(found, str):
             return Unknown(found, True)
         if how == "hasattr":
@@ -70,6 +73,42 @@ class TorchSources:
         if found:
             return Unknown(f"is `{dotted}`", False, True)
         return given[2] if len(given) > 2 else Unknown("raises AttributeError", True)
+
+
+def import_gates(module: Module, sources: TorchSources) -> Iterator[Gate]:
+    """`try: from torch.x import y` with a handler for ImportError, if all that is tried is such imports."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Try) and any(catches(handler, "ImportError") for handler in node.handlers):
+            tried = [name for statement in node.body for name in _imported(statement)]
+            if tried and all(name.partition(".")[0] == "torch" for name in tried) and tried != ["torch"]:
+                yield _import_gate(module, node, tried, sources)
+
+
+def _import_gate(module: Module, node: ast.Try, tried: list[str], sources: TorchSources) -> Gate:
+    answers = [sources.exists(name) for name in tried]
+    first = node.body[0]
+    if any(answer is False for answer in answers):
+        outcome, reason = FALSE, f"{tried[answers.index(False)]} is in none of torch {sources.versions}"
+    elif all(answer is True for answer in answers):
+        only_imports = all(isinstance(each, (ast.Import, ast.ImportFrom)) for each in node.body)
+        outcome = TRUE if only_imports else UNKNOWN
+        reason = f"in torch {sources.versions}" if only_imports else "the block does more than import"
+    else:
+        outcome, reason = UNKNOWN, next(answer for answer in answers if isinstance(answer, str))
+        outcome = DEPENDS if " lacks it" in reason else UNKNOWN
+    gate = Gate(module, first, outcome, reason)
+    if gate.constant is not None:
+        gone = [each for handler in node.handlers for each in [handler]] if gate.constant else [*node.body, *node.orelse]
+        gate.dead = [(gone[0].lineno, gone[-1].end_lineno or gone[-1].lineno)]
+    return gate
+
+
+def _imported(statement: ast.stmt) -> list[str]:
+    if isinstance(statement, ast.Import):
+        return [alias.name for alias in statement.names]
+    if isinstance(statement, ast.ImportFrom) and not statement.level:
+        return [f"{statement.module}.{alias.name}" for alias in statement.names if alias.name != "*"]
+    return []
 
 
 def _in_one(torch: Torch, dotted: str) -> bool | str:

@@ -37,6 +37,10 @@ class Unclear(Exception):
     """The answer depends on something that is not known. The message names it."""
 
 
+class TooMuch(Unclear):
+    """The code is too long to be followed, whether or not it is about torch's version."""
+
+
 BUILD = "depends on the build (the part after '+')"
 
 
