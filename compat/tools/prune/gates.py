@@ -51,9 +51,13 @@ class Gate:
 class Seen:
     """What one expression came to, in the parts of the range."""
 
-    parts: list[tuple[Region, Any]] = field(default_factory=list)  # the value, or Raised
+    parts: list[tuple[Region, Any, bool | None]] = field(default_factory=list)  # the value or Raised, and its truth
     touched: bool = False
     warnings: set[str] = field(default_factory=set)
+
+    @property
+    def truths(self) -> set[bool]:
+        return {outcome for _, _, outcome in self.parts if outcome is not None}
 
 
 class Finder:
@@ -91,35 +95,32 @@ class Finder:
     # One expression.
 
     def _gate(self, node: ast.expr, tested: bool) -> Gate | None:
-        seen = self.seen(node, self._frame(node))
+        seen = self.seen(node, tested)
         told = tested and isinstance(node, (ast.Name, ast.Attribute, ast.Call)) and prior.tells(last_name(node))
         if not seen.touched and not told:
             return None
-        outcomes = {id(v): self._outcome(region, v, tested) for region, v in seen.parts}
-        values = [(region, outcomes[id(v)]) for region, v in seen.parts]
-        truths = {outcome for _, outcome in values if isinstance(outcome, bool)}
-        unknown = [v for _, v in seen.parts if not isinstance(outcomes[id(v)], bool)]
+        truths = seen.truths
+        unknown = [value for _, value, outcome in seen.parts if outcome is None]
         if len(truths) == 1 and not unknown:
             return self._constant(node, truths.pop(), seen, tested)
         if len(truths) == 2:
-            return Gate(self.module, node, DEPENDS, _with(seen, self._witnesses(node, values)))
+            return Gate(self.module, node, DEPENDS, _with(seen, self._witnesses(node, seen)))
         return self._not_understood(node, tested, seen, unknown, truths)
 
-    def seen(self, node: ast.expr, frame: Frame) -> Seen:
+    def seen(self, node: ast.expr, tested: bool) -> Seen:
         """What an expression comes to in the parts of the range; not all of them if it is no constant."""
-        found, values, unknown = Seen(), set(), 0
+        found, unknown, frame = Seen(), 0, self._frame(node)
         for region in self.torches.regions:
             try:
-                for part in refine(region, lambda part: self._value(node, frame, part, found), _MOST_PARTS):
-                    found.parts.append(part)
-                    known = isinstance(part[1], bool)
-                    values |= {part[1]} if known else set()
-                    unknown += not known
-                    hopeless = unknown > 2 and not values and not is_of_torch(part[1])
-                    if len(values) > 1 or unknown > _MOST_UNKNOWN or hopeless:
+                for part, value in refine(region, lambda part: self._value(node, frame, part, found), _MOST_PARTS):
+                    outcome = self._outcome(part, value, tested)
+                    found.parts.append((part, value, outcome))
+                    unknown += outcome is None
+                    hopeless = unknown > 2 and not found.truths and not is_of_torch(value)
+                    if len(found.truths) > 1 or unknown > _MOST_UNKNOWN or hopeless:
                         return found
             except Unclear as error:
-                found.parts.append((region, Unknown(str(error), True)))
+                found.parts.append((region, Unknown(str(error), True), None))
         return found
 
     def _value(self, node: ast.expr, frame: Frame, region: Region, found: Seen, present: bool = True) -> Any:
@@ -209,14 +210,14 @@ class Finder:
         constants = [n.value for n in ast.walk(node) if isinstance(n, ast.Constant)]
         return any(isinstance(c, str) and prior.version_of([c]) for c in constants) or isinstance(node, ast.Compare)
 
-    def _witnesses(self, node: ast.expr, values: list[tuple[Region, Any]]) -> str:
+    def _witnesses(self, node: ast.expr, seen: Seen) -> str:
         """One version of each outcome."""
         parent = self.module.parents.get(node)
         is_test = isinstance(parent, (ast.If, ast.IfExp)) and parent.test is node
         words = {True: "takes the if", False: "takes the else"} if is_test else {True: "gives True", False: "gives False"}
         examples = []
         for outcome in (False, True):
-            found = [region for region, value in values if value is outcome]
+            found = [region for region, _, found_outcome in seen.parts if found_outcome is outcome]
             found.sort(key=lambda region: "+" in region.example() or not region.example().replace(".", "").isdigit())
             examples.append(f"{found[0].example()} {words[outcome]}")
         return ", ".join(examples)

@@ -328,11 +328,15 @@ class Interpreter(Names, Calls):
 
     def decided(self, value: Any, truth: bool) -> Any:
         """What is left of a value's possibilities if its truth is this."""
-        kept = [option for option in options(value) if truth in self.truths(option)]
-        return one_of(
-            Unknown(option.reason, option.of_torch, truth, option.argument) if isinstance(option, Unknown) else option
-            for option in kept
-        )
+        kept = []
+        for option in options(value):
+            truths = self.truths(option)
+            if len(truths) > 1:
+                reason, argument = getattr(option, "reason", "is not known"), getattr(option, "argument", "")
+                option = Unknown(reason, is_of_torch(option), truth, argument)
+            if truth in truths:
+                kept.append(option)
+        return one_of(kept)
 
     def _compare(self, node: ast.Compare, frame: Frame) -> Any:
         left = self.value(node.left, frame)

@@ -93,9 +93,10 @@ def _typed(spec: str) -> SpecifierSet:
         return SpecifierSet(f"=={text}.*" if len(version.release) < 3 and not version.is_prerelease else f"=={text}")
     try:
         requirement = Requirement(text) if text[:1].isalpha() else None
-        if requirement is not None and requirement.name.lower() != "torch":
+        if requirement is not None and requirement.name.lower() != "torch" and requirement.specifier:
             raise ValueError(f"--torch is {spec!r}: a requirement on {requirement.name}, not on torch")
-        return requirement.specifier if requirement is not None else SpecifierSet(text)
+        is_torch = requirement is not None and requirement.name.lower() == "torch"
+        return requirement.specifier if requirement is not None and is_torch else SpecifierSet(text)
     except (InvalidSpecifier, InvalidRequirement) as error:
         raise ValueError(f"--torch is {spec!r}: {_FORMS}") from error
 

@@ -59,7 +59,7 @@ def _offered(interests: dict[Module, Interest]) -> dict[str, set[str]]:
         place = path.parent.name if path.stem == "__init__" else path.stem
         for name in interest.offers:
             offered.setdefault(name, set()).add(place)
-    return {name: places for name, places in offered.items() if len(name) > 1}
+    return {name: places for name, places in offered.items() if len(name) > 1 and name != "torch"}
 
 
 def _is_kept(gate: Gate) -> bool:

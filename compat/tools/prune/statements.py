@@ -420,9 +420,20 @@ def _in_order(scope: Scope, name: str, site: ast.AST | None) -> list[tuple[ast.s
     for parent, child in steps:
         for block in _blocks_before(parent, child):
             found += [(s, block[1]) for s in block[0] if name in bound_in(s)]
-        if isinstance(child, (ast.For, ast.While, ast.AsyncFor)) and name in bound_in(child) and child is not steps[-1][1]:
+        if name in _bound_by_header(child) and child is not steps[-1][1]:
+            found.append((child, "loop"))  # type: ignore[arg-type]
+        elif isinstance(child, (ast.For, ast.While, ast.AsyncFor)) and name in bound_in(child) and child is not steps[-1][1]:
             found.append((child, "loop"))
     return found
+
+
+def _bound_by_header(node: ast.AST) -> set[str]:
+    """The names that `with ... as`, `except ... as` or `case` bind for the block below."""
+    if isinstance(node, (ast.With, ast.AsyncWith)):
+        return {name for item in node.items for name in bound_in(item)}
+    if isinstance(node, ast.match_case):
+        return bound_in(node.pattern)
+    return {node.name or ""} if isinstance(node, ast.ExceptHandler) else set()
 
 
 def _blocks_before(parent: ast.AST, child: ast.AST) -> list[tuple[list[ast.stmt], str]]:
