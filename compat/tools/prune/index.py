@@ -115,9 +115,9 @@ class Index:
         found = []
         for path in self.files:
             text = self.text(path)
-            lowered = text.lower()
-            if b"torch" not in lowered:
+            if b"torch" not in text and b"TORCH" not in text and b"Torch" not in text:
                 continue
+            lowered = text.lower()
             asks = len(_ASKS_SOURCE.findall(text)) + len(_TRIES_IMPORT.findall(text))
             self.asks_source += asks
             if _may_read_version(lowered) or (asks_source and asks):
@@ -131,7 +131,7 @@ class Index:
         for path in self.files:
             if path in self._modules:
                 continue
-            present = set(re.findall(rb"\w+", self.text(path)))
+            present = words_of(self.text(path))
             if any(places & present for word, places in words.items() if word in present):
                 found.append(path)
         return found
@@ -239,3 +239,11 @@ class Index:
 def _may_read_version(text: bytes) -> bool:
     named = b"metadata" in text or b"get_distribution" in text
     return bool(b"__version__" in text or _READS_VERSION.search(text) or (named and _NAMES_TORCH.search(text)))
+
+
+_SEPARATORS = bytes(c if chr(c).isalnum() or c == ord("_") or c > 127 else 32 for c in range(256))
+
+
+def words_of(text: bytes) -> set[bytes]:
+    """The identifiers and other words in the text of a file."""
+    return set(text.translate(_SEPARATORS).split())

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .gates import Gate
-from .index import Index
+from .index import Index, words_of
 from .scopes import FUNCTIONS, Module
 
-_MOST_FILES = 40  # a name that more files have is used somewhere
+_MOST_FILES = 5  # a name that more files without dead lines have is used somewhere
+_IMPORTS = rb"from\s+[\w.]*?\b(%b)\s+import\s+(\([^)]*\)|[^\n]*)"
 Spans = dict[Path, list[tuple[int, int]]]
 
 
@@ -72,17 +73,27 @@ class _Search:
         return sorted(found, key=lambda one: (one.module.shown, one.span))
 
     def _files(self, names: set[str]) -> dict[Path, Module]:
-        """The parsed files that have one of the names, leaving out names that many files have."""
+        """The parsed files that may use or define one of the names; a name that many files have is used."""
         holders: dict[str, list[Path]] = {}
+        wanted, stems = {name.encode() for name in names}, {_place(path).encode() for path in self.dead}
+        imports = re.compile(_IMPORTS % b"|".join(map(re.escape, sorted(stems))))
+        self.offered: set[tuple[str, str]] = set()  # names that some file imports from a module of this name
         for path in self.index.files:
-            for word in set(re.findall(r"\w+", self.index.text(path).decode("utf-8", "replace"))) & names:
-                holders.setdefault(word, []).append(path)
-        self.names = {name for name, paths in holders.items() if len(paths) <= _MOST_FILES}
-        files = {path for name in self.names for path in holders[name]} | set(self.dead)
+            text = self.index.text(path)
+            words = words_of(text)
+            if words & stems and words & wanted:
+                for place, imported in imports.findall(text):
+                    self.offered |= {(place.decode(), name.decode()) for name in words_of(imported)}
+            if path not in self.dead:
+                for word in words & wanted:
+                    holders.setdefault(word.decode(), []).append(path)
+        self.busy = {name for name, paths in holders.items() if len(paths) > _MOST_FILES}
+        files = {path for name, paths in holders.items() if name not in self.busy for path in paths} | set(self.dead)
+        self.names = names
         return {path: module for path in sorted(files) if (module := self.index.module(path)) is not None}
 
     def _is_unused(self, one: Unused, uses: dict[Path, list[tuple[str, ast.AST]]]) -> bool:
-        if one.name not in self.names:
+        if one.name not in self.names or (one.kind != "import" and one.name in self.busy):
             return False
         own = set(_part(one))
         used = False
@@ -105,10 +116,10 @@ class _Search:
 
     def _is_offered(self, one: Unused) -> bool:
         """Whether another file imports the name from this one."""
-        return bool(list(self._imports(one)))
+        return (_place(one.module.path), one.name) in self.offered
 
     def _imports(self, one: Unused) -> Iterator[tuple[Module, ast.ImportFrom]]:
-        stem = one.module.path.parent.name if one.module.path.stem == "__init__" else one.module.path.stem
+        stem = _place(one.module.path)
         for module in self.files.values():
             for node in ast.walk(module.tree) if module is not one.module else ():
                 if isinstance(node, ast.ImportFrom) and any(alias.name == one.name for alias in node.names):
@@ -122,6 +133,11 @@ class _Search:
             for module, node in self._imports(one)
             if not any((module, node, alias.asname or alias.name) in gone for alias in node.names)
         ]
+
+
+def _place(path: Path) -> str:
+    """The last part of a module's name."""
+    return path.parent.name if path.stem == "__init__" else path.stem
 
 
 def _closed(names: set[str], modules: Iterable[Module]) -> set[str]:
