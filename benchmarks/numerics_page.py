@@ -1,4 +1,4 @@
-"""Writes docs/numerics.md from the results of realize_numerics.py. Needs no torch."""
+"""Write docs/numerics.md from the results of realize_numerics.py. Needs no torch."""
 
 from __future__ import annotations
 
@@ -7,26 +7,32 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-HEAD = """# Does it matter to results what Inductor stores?
+HEAD = """# The effect of `realize_on_reuse` on results
 
-Written by `benchmarks/numerics_page.py` from the results of `benchmarks/realize_numerics.py`, torch {torch}, CPU: toy
-Llama-style models of width 256, three seeds each. The error is relative, against float64. "Bitwise stock's" counts
-inputs of 60, "decodes as" greedy decodings of three, 16 tokens each. "On two ranks": two-rank tensor parallelism (gloo)
-against one rank, the same way.
+`benchmarks/numerics_page.py` writes this page from the results of `benchmarks/realize_numerics.py`: torch {torch}, CPU,
+toy Llama-style models of width 256, three seeds each. *Stock* is Inductor without the shim.
 
-| model | layers | way | error | bitwise stock's | decodes as stock | decodes as eager | same on two ranks |
+| column | meaning |
+|---|---|
+| error | relative error against float64 |
+| equal to stock | inputs, of 60, with bitwise the same output as stock |
+| decodes as stock, as eager | greedy decodings, of three, with the same 16 tokens |
+| same on two ranks | decodings with the same tokens on two ranks (tensor parallelism, gloo) as on one, the same way |
+
+| model | layers | way | error | equal to stock | decodes as stock | decodes as eager | same on two ranks |
 |---|---|---|---|---|---|---|---|
 """
 TAIL = """
-What it says:
+## Findings
 
-- `exact` gave the bits of torch as it is for every model, depth, seed and input. That is why it is the default.
-- `traffic` changes 16-bit models by the rounding of what is stored. The error grows towards eager's, which rounds
-  everything, and stays below it; tokens can differ from stock's. They differ between eager and stock, too.
-- Between one rank and two, tokens differed nowhere.
-- A first form of `exact` stored float32 residual sums of bf16 models as well: nothing is rounded there. Six of 60
-  inputs came out otherwise by an ulp, because on the CPU a sum takes as many lanes as fit the narrowest dtype that its
-  kernel reads, and stored float32 alone is summed in half as many. So `exact` leaves these to torch on the CPU.
+- `exact` gave bitwise the results of stock for every model, depth, seed and input. So it is the default.
+- `traffic` changes 16-bit models by the rounding of the stored values. The error grows towards the error of eager,
+  which rounds everything, and stays below it. Tokens can differ from stock's. They differ between eager and stock, too.
+- Between one rank and two, no tokens differed.
+- A first form of `exact` also stored float32 residual sums of bf16 models, because nothing is rounded there. The
+  results of six of 60 inputs differed by an ulp. On the CPU a sum uses as many lanes as fit the narrowest dtype that
+  its kernel reads, and a kernel that reads stored float32 alone uses half as many. So `exact` leaves these sums to
+  torch on the CPU.
 """
 
 

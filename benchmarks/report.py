@@ -1,5 +1,7 @@
-"""Makes one page of what the benchmarks found, docs/benchmarks.md, with charts, and one JSON file of all results but
-the single rounds. Needs matplotlib, not torch."""
+"""Write docs/benchmarks.md with its charts, and all.json, which has all results but the single rounds.
+
+Needs matplotlib, not torch.
+"""
 
 from __future__ import annotations
 
@@ -25,10 +27,11 @@ WAYS = {
 }
 
 
-TEXT = """# What the benchmarks measured
+TEXT = """# Benchmarks
 
-Written by `nox -s bench`, of the results in `benchmarks/results/`, from {machines}. Ratios are medians
-of pairs from interleaved runs in one process. All in one file, without single rounds: `benchmarks/results/all.json`.
+`nox -s bench` measures and writes this page from the results in `benchmarks/results/`. The results here are from
+{machines}. Ratios are medians of pairs from interleaved runs in one process.
+`benchmarks/results/all.json` has all results in one file, without the single rounds.
 
 ## Splitting a graph
 
@@ -36,12 +39,15 @@ of pairs from interleaved runs in one process. All in one file, without single r
 
 {splits}
 
+[lazy_graph_module.md](lazy_graph_module.md) explains the rows.
+
 ## Residual chains
 
 ![Loads and run time of a residual chain against its depth](../benchmarks/results/realize_on_reuse.svg)
 
-How much faster a chain runs than with torch as it is, 4096 columns, branches given. A malloc that keeps its memory is
-glibc's with `MALLOC_MMAP_MAX_=0` and a large `MALLOC_TRIM_THRESHOLD_`.
+The table shows how much faster a chain runs with the shim than with torch as it is. Rows of the data have 4096 columns,
+and the residual branches are given, not computed. The malloc that keeps its memory is glibc's with
+`MALLOC_MMAP_MAX_=0` and a large `MALLOC_TRIM_THRESHOLD_`.
 
 {chains}
 
@@ -49,15 +55,15 @@ Loads, counted from Inductor's scheduler (torch {first}):
 
 {loads}
 
-Share of a 20-layer compile that goes into deciding what to store:
+Share of a 20-layer compile that is spent on deciding which values to store:
 
 {deciding}
 
-Bytes moved over the best of all choices what to store, tried one by one (torch {first}):
+Bytes moved, compared with the best of all choices, which were tried one by one (torch {first}):
 
 {bytes}
 
-## What it costs to have it there
+## Cost
 
 ![Milliseconds at start, microseconds of a context, seconds of a scan](../benchmarks/results/overhead.svg)
 
@@ -66,7 +72,7 @@ Bytes moved over the best of all choices what to store, tried one by one (torch 
 
 
 def load(name: str) -> list[dict[str, Any]]:
-    """The results of one benchmark, by torch."""
+    """Load the results of one benchmark, sorted by torch."""
     found = [json.loads(path.read_text()) for path in FOLDER.glob(f"{name}-*.json")]
     return sorted(found, key=lambda result: [int(n) for n in release(result).split(".")])
 
@@ -87,7 +93,7 @@ def chart(found: list[dict[str, Any]]) -> None:
     figure.savefig(FOLDER / "lazy_graph_module.svg", metadata={"Date": None})
 
 
-# What is drawn of `realize_on_reuse`: a float32 chain of each depth, 256 rows.
+# The chart of `realize_on_reuse` shows a float32 chain of each depth, 256 rows.
 CHAIN = {"stock": "torch as it is", "compat": "compat.realize_on_reuse()"}
 CHAIN_WAYS = {"stock": "torch as it is", "compat": "`exact`", "compat, traffic": "`traffic`"}
 
@@ -112,7 +118,7 @@ def chain_chart(result: dict[str, Any]) -> None:
 
 
 def chain_table(found: list[dict[str, Any]], kept: list[dict[str, Any]]) -> str:
-    """How much faster a chain runs than torch alone has it, by malloc and numerics."""
+    """Show how much faster a chain runs than with torch alone, by malloc and numerics."""
     columns = [
         (f"torch {release(result)}, {malloc}, `{numerics}`", result, way)
         for results, malloc in ((found, "malloc of glibc"), (kept, "malloc that keeps its memory"))
@@ -134,7 +140,7 @@ def chain_table(found: list[dict[str, Any]], kept: list[dict[str, Any]]) -> str:
     return markdown(lines)
 
 
-# What the table says of one result.
+# The rows of the table, each made from one result.
 ROWS: dict[str, Callable[[dict[str, Any]], str]] = {
     "mode": lambda r: f"`{r['mode']}`",
     "plain": lambda r: f"{r['split']['median_ms']['plain']:.1f} ms",
@@ -154,7 +160,7 @@ ROWS: dict[str, Callable[[dict[str, Any]], str]] = {
 
 
 def as_table(found: list[dict[str, Any]], rows: dict[str, Callable[[dict[str, Any]], str]]) -> str:
-    """A column for each torch."""
+    """Make a table with a column for each torch."""
     return markdown(
         [["", *(f"torch {release(result)}" for result in found)]]
         + [[name, *map(row, found)] for name, row in rows.items()]
@@ -212,7 +218,7 @@ def bytes_table(result: dict[str, Any]) -> str:
 
 
 def start_chart(found: list[dict[str, Any]], splits: list[dict[str, Any]], engines: list[dict[str, Any]]) -> None:
-    """What is paid for having compat: at the start of a process, at each use, and for a look at another torch."""
+    """Draw the cost of compat: at the start of a process, at each use, and for a scan of another torch."""
     figure, (left, middle, right) = plt.subplots(
         1, 3, figsize=(9, 2.8), layout="constrained", gridspec_kw={"width_ratios": [2, 1, 1]}
     )
@@ -242,7 +248,7 @@ def overhead_table(found: list[dict[str, Any]]) -> str:
         "`import torch`": lambda r: f"{r['start']['torch_ms']:.0f} ms",
         "`import compat` after it": lambda r: f"{r['start']['compat_ms']:.1f} ms",
         "`compat.install()` after that: all fixes": lambda r: f"{r['start']['install_ms']:.1f} ms",
-        "modules of Inductor and Dynamo that this imports": lambda r: f"{r['start']['heavy']:.0f}",
+        "modules of Inductor and Dynamo that these import": lambda r: f"{r['start']['heavy']:.0f}",
         "fixes that this torch needs": lambda r: str(len(r["active"])),
         "20-layer `torch.compile` that finds its C++ compiled": lambda r: (
             f"{r['compile']['median_s']['torch alone']:.2f} s"
@@ -258,7 +264,7 @@ def release(result: dict[str, Any]) -> str:
 
 
 def without_rounds(value: Any) -> Any:
-    """The results, but for the seconds of each single round."""
+    """Return the results without the seconds of each single round."""
     if not isinstance(value, dict):
         return value
     return {name: without_rounds(inner) for name, inner in value.items() if name != "seconds"}

@@ -7,11 +7,13 @@ import importlib
 import signal
 import sys
 from types import ModuleType
+from typing import Any
 
 from .errors import CompatError
-from .status import as_json, as_table, status
+from .reporting import as_json, as_table, status
 
-# The modules of `tools`, with their help. Each has `add_arguments(parser)` and `run(**options) -> int`.
+# The modules of `tools`, with their help. Each one has `add_arguments(parser)` and
+# `run(**options) -> int`.
 TOOLS = {
     "demo": "compare a transformer with and without the two speed shims",
     "scan": "report which mode each shim gets on torches that are read, not installed",
@@ -24,21 +26,19 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command.
 
     Args:
-        arguments: the words of the command line. None: those of this process.
+        arguments: the words of the command line; None for this process's own.
 
     Returns:
-        The exit status: 0; 1 if the command found a problem (a shim lost its mode, a copy was edited); 2 if the
-        command cannot do what was asked.
+        The exit status: 0 if all is well, 1 if the command found a problem (a shim lost
+        its mode, a copy was edited), 2 if the command cannot run.
     """
     words = sys.argv[1:] if arguments is None else arguments
-    parser = argparse.ArgumentParser(prog="python -m compat", description="Show and manage what compat does.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    shown = commands.add_parser("status", help="show the mode of each shim on this torch, with the reason")
-    shown.add_argument("--json", dest="as_json", action="store_true", help="print JSON, with the evidence")
+    parser, commands = _parsers()
     try:
         for name, summary in TOOLS.items():
-            command = commands.add_parser(name, help=summary, description=f"{summary.capitalize()}.")
-            if words[:1] == [name]:  # import no other tool, and none for `status`
+            about = f"{summary.capitalize()}."
+            command = commands.add_parser(name, help=summary, description=about)
+            if words[:1] == [name]:  # importing all tools would be slow
                 _tool(name).add_arguments(command)
         options = vars(parser.parse_args(words))
         if (name := options.pop("command")) != "status":
@@ -54,18 +54,42 @@ def main(arguments: list[str] | None = None) -> int:
     return 2
 
 
+def _parsers() -> tuple[argparse.ArgumentParser, Any]:
+    """Make the parser, with the command `status`, and the group of its commands."""
+    parser = argparse.ArgumentParser(
+        prog="python -m compat", description="Show and manage what compat does."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    command = commands.add_parser(
+        "status", help="show the mode of each shim on this torch, with the reason"
+    )
+    command.add_argument(
+        "--json",
+        dest="as_json",
+        action="store_true",
+        help="print JSON, with the evidence",
+    )
+    return parser, commands
+
+
 def _tool(name: str) -> ModuleType:
-    """Import a module of `tools`. A vendored copy has no tools."""
+    """Import a module of `tools`.
+
+    Raises:
+        CompatError: this copy is vendored, and vendored copies have no tools.
+    """
     try:
         return importlib.import_module(f".tools.{name}", __package__)
     except ModuleNotFoundError as error:
         if error.name in (f"{__package__}.tools", f"{__package__}.tools.{name}"):
-            raise CompatError(f"this copy of compat is vendored, without `{name}`: run an installed one") from error
+            copy = f"this copy of compat is vendored, without `{name}`"
+            raise CompatError(f"{copy}: run an installed one") from error
         raise
 
 
 if __name__ == "__main__":
-    # `python -m compat status | head` closes the pipe early. End quietly then, as other commands do.
+    # `python -m compat status | head` closes the pipe early. End quietly then, as other
+    # commands do.
     if hasattr(signal, "SIGPIPE"):  # pragma: no branch (Windows has no SIGPIPE)
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     sys.exit(main())

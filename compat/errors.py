@@ -1,13 +1,20 @@
-"""What `compat` raises of its own. Wrong words and unknown names are plain `ValueError`."""
+"""The exceptions and the warning of `compat`, and the errors of Python's parser."""
 
 
 class CompatError(Exception):
-    """Base of every error that `compat` defines."""
+    """Base class of every exception that `compat` defines."""
 
 
 class UnsupportedError(CompatError):
-    """A mode was asked for by name and this torch cannot have it; the message names the requirement that failed."""
+    """The mode was asked for by name, and this torch cannot have it.
+
+    The message names the requirement that failed.
+    """
 
 
-# What `ast.parse` raises for text that is no Python; or that is some, but too deep for its parser.
+class CompatWarning(UserWarning):
+    """An installed shim could not be put into torch; `status()` has the error."""
+
+
+# `ast.parse` raises these for text that is no Python, or that nests too deeply.
 UNPARSABLE = (SyntaxError, ValueError, RecursionError, MemoryError)

@@ -1,120 +1,142 @@
-"""Which mode a shim gets: the words say what was asked for, the version proposes, the requirements decide."""
+"""Which mode, and why?
+
+The argument or the environment says what is asked for, the version proposes, and the
+requirements decide.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from types import ModuleType
+from typing import Any, Literal, NamedTuple, Protocol, get_args, runtime_checkable
 
 from . import version
-from .adapters import adapter_for
+from .adapters import modes_for
 from .errors import UnsupportedError
-from .importing import complete
-from .probe import Answer, Live, Reader, answer
-from .requirements import Requirement
-from .source import Source
+from .patching.import_hook import is_imported
+from .patching.patch import original_of
+from .probe.definition import Reader
+from .probe.live import LiveReader
+from .probe.requirements import Answer, Requirement, answer
+from .probe.source import SourceReader
 
-MODES = ("auto", "native", "backport", "noop")
-SWITCH = "TORCH_COMPAT"  # takes "auto" and "noop" alone: what a mode means depends on the shim
+Mode = Literal["auto", "native", "backport", "noop"]
+MODES: tuple[str, ...] = get_args(Mode)
+
+# Takes "auto" and "noop" alone: what the other modes mean depends on the shim.
+SWITCH = "TORCH_COMPAT"
 
 
-class Shim(NamedTuple):
-    """One behaviour under one name. Its file in `shims/` tells the rest of its story."""
+@runtime_checkable
+class Selectable(Protocol):
+    """The attributes of a shim that a selection needs."""
 
     name: str
-    kind: str  # "fix", "speed" or "policy"
-    upstream: str  # where the behaviour, or the defect, is on record
-    changes_codegen: bool  # if so, it has a part in the cache key while it is active
-    revision: int  # of our implementation; goes up when patched torch behaves otherwise than before
     native: tuple[Requirement, ...]
     backport: tuple[Requirement, ...]
-    install: Callable[[str], Callable[[], None]]  # puts it in, process-wide, in this mode; gives back the way out
-    active: Callable[[], bool]
-
-    @property
-    def part(self) -> str:
-        """What stands for this shim in a cache key."""
-        return f"{self.name}/{self.revision}"
-
-    @property
-    def variable(self) -> str:
-        return f"{SWITCH}_{self.name.upper()}"
-
-    @property
-    def modules(self) -> frozenset[str]:
-        """The torch modules that have to be there before the shim can act."""
-        return frozenset(r.target.partition(":")[0] for r in (*self.native, *self.backport))
+    variable: str
+    modules: frozenset[str]
 
 
 class Selection(NamedTuple):
+    """The outcome for one shim.
+
+    Attributes:
+        shim: its name.
+        mode: "native", "backport" or "noop".
+        reason: why, in words.
+        evidence: the requirements that decided it, each with what was found.
+        undecided: whether torch's source was read and is not enough to decide.
+    """
+
     shim: str
     mode: str
     reason: str
     evidence: tuple[Answer, ...]
+    undecided: bool = False
 
 
-# Every use of a shim looks at two variables. os.environ takes 0.7 us a look, because it decodes; the dictionary behind
-# it takes 0.03 us. What is read there is only compared with what was read before. Without it, and where somebody has
-# put another mapping in the place of os.environ, the long way is taken.
-_environ = os.environ
-_behind: Any = getattr(_environ, "_data", None)
-_look: Callable[[Any], object] = _behind.get if isinstance(_behind, dict) else _environ.get
-_key: Callable[[str], object] = _environ.encodekey if isinstance(_behind, dict) else str
-_SWITCH_KEY = _key(SWITCH)
-_own_keys: dict[str, object] = {}
-_selected: dict[tuple[str, str, object, object], Selection] = {}
-_previewed: dict[tuple[Shim, str, str, str], Selection] = {}  # what source says takes a tenth of a second to find out
+_Cached = tuple[ModuleType | None, Selection]
+_selected: dict[tuple[Any, ...], _Cached] = {}
+_previewed: dict[tuple[Any, ...], Selection] = {}
 
 
-def select(shim: Shim, mode: str = "auto") -> Selection:
-    """The mode for the torch of this process, importing what the shim needs of it. Raises ValueError for a word that
-    is no mode, and UnsupportedError where a mode was asked for by name that this torch cannot have."""
-    name = shim.name
-    own = _own_keys.get(name) or _own_keys.setdefault(name, _key(shim.variable))
-    key = (name, mode, _look(_SWITCH_KEY), _look(own))
-    known = os.environ is _environ
-    selection = _selected.get(key) if known else None
-    if selection is None:
-        asked, why = asked_for(shim, mode)
-        there = version.root() is not None  # if not, it may still come: by an installation, or on the path
-        selection = decide(shim, asked, why, version.text(), Live() if there else None)
-        if there and known and _lasts(shim, asked, selection):
-            _selected[key] = selection
+def live_reader() -> LiveReader:
+    return LiveReader(original_of)
+
+
+def select(shim: Selectable, mode: str = "auto") -> Selection:
+    """Return the selection for the torch of this process.
+
+    Imports the torch modules that the shim needs. Raises ValueError for a word that is
+    no mode, and UnsupportedError if a mode was asked for by name that this torch cannot
+    have.
+    """
+    torch = version.module()
+    switch, own = os.environ.get(SWITCH), os.environ.get(shim.variable)
+    key = (shim.name, mode, switch, own, id(torch))
+    cached = _selected.get(key)
+    if cached is not None and cached[0] is torch:
+        return cached[1]
+    asked, why = requested_mode(shim, mode)
+    there = version.folder() is not None  # if not, it may still come
+    reader = live_reader() if there else None
+    selection = decide(shim, asked, why, version.text(), reader)
+    torch = version.module()
+    if there and torch is not None and _is_final(shim, asked, selection):
+        # The entry keeps torch alive, so that no other torch can get its id.
+        key = (shim.name, mode, switch, own, id(torch))
+        _selected[key] = torch, selection
     return selection
 
 
-def _lasts(shim: Shim, asked: str, selection: Selection) -> bool:
-    """Whether it will be the same the next time. Not so where a module is half imported; nor where the version promises
-    a mode and torch does not fit it: somebody may have put something over torch's functions, and take it away again."""
-    half = any(name in sys.modules and not complete(name) for name in shim.modules)
-    return not half and (selection.mode != "noop" or "noop" in (asked, _proposed(shim, version.text())))
+def _is_final(shim: Selectable, asked: str, selection: Selection) -> bool:
+    """Return whether the selection will be the same the next time.
+
+    It may change if a module is half imported, or if torch does not fit the mode that
+    its version promises: another library may have replaced a function for a while.
+    """
+    if any(name in sys.modules and not is_imported(name) for name in shim.modules):
+        return False
+    promised = asked if asked == "noop" else _expected(shim, version.text())
+    return selection.mode != "noop" or promised == "noop"
 
 
-def preview(shim: Shim, mode: str = "auto") -> Selection:
-    """As `select`, but torch modules that are not there yet are judged by their source. Imports nothing, unless a mode
-    was asked for by name and the source does not tell."""
-    asked, why = asked_for(shim, mode)
-    root = version.root()
-    if root is None or loaded(shim):
+def preview(shim: Selectable, mode: str = "auto") -> Selection:
+    """Return the selection as far as it is known without importing torch modules.
+
+    Modules that torch has not imported yet are checked by reading their source. If the
+    source is not enough to decide, the mode is `noop` for now. Only a mode that was
+    asked for by name is then decided by importing. Raises what `select` raises.
+    """
+    asked, why = requested_mode(shim, mode)
+    root = version.folder()
+    if root is None or asked == "noop" or is_loaded(shim):
         return select(shim, mode)
-    key = (shim, asked, why, root)
+    key = (shim.name, asked, why, root)
     if key not in _previewed:
-        source = Source.installed(root)
-        if any(answer(requirement, source).holds is None for requirement in getattr(shim, asked, ())):
+        source = SourceReader.installed(root)
+        required = getattr(shim, asked, ())
+        if any(answer(requirement, source).holds is None for requirement in required):
             return select(shim, mode)
         _previewed[key] = decide(shim, asked, why, version.text(), source)
     return _previewed[key]
 
 
-def loaded(shim: Shim) -> bool:
-    return all(map(complete, shim.modules))
+def is_loaded(shim: Selectable) -> bool:
+    """Return whether all torch modules that the shim needs are imported."""
+    return all(map(is_imported, shim.modules))
 
 
-def asked_for(shim: Shim, mode: str) -> tuple[str, str]:
-    """The mode that is asked for, and by whom. An explicit word beats the environment, but for `noop` there."""
+def requested_mode(shim: Selectable, mode: str) -> tuple[str, str]:
+    """Return the mode that is asked for, and by what, in words.
+
+    An explicit mode beats the environment, except that `noop` there always wins.
+    """
     _check(mode, MODES, "mode")
-    switch, own = os.environ.get(SWITCH) or "auto", os.environ.get(shim.variable) or "auto"
+    switch = os.environ.get(SWITCH) or "auto"
+    own = os.environ.get(shim.variable) or "auto"
     _check(switch, ("auto", "noop"), SWITCH)
     _check(own, MODES, shim.variable)
     if switch == "noop":
@@ -124,52 +146,95 @@ def asked_for(shim: Shim, mode: str) -> tuple[str, str]:
     return mode, f"mode={mode!r} was asked for"
 
 
-def decide(shim: Shim, asked: str, why: str, torch: str | None, reader: Reader | None) -> Selection:
-    """The selection for the torch that calls itself `torch` and that `reader` reads (None: there is no torch)."""
+def _check(word: str, allowed: tuple[str, ...], name: str) -> None:
+    if word not in allowed:
+        raise ValueError(f"{name} is {word!r}; it can be {', '.join(allowed)}")
+
+
+def decide(
+    shim: Selectable, asked: str, why: str, torch: str | None, reader: Reader | None
+) -> Selection:
+    """Return the selection for one torch.
+
+    Args:
+        asked: the mode that was asked for.
+        why: by what, in words.
+        torch: the version that this torch says it has.
+        reader: reads this torch; None if there is none.
+    """
     if asked == "noop":
         return Selection(shim.name, "noop", why, ())
     if reader is None:
         if asked == "auto":
-            return Selection(shim.name, "noop", "torch is not installed", ())
-        raise UnsupportedError(f"{shim.name}: {why}, but torch is not installed")
-    expected = _proposed(shim, torch)
+            return Selection(shim.name, "noop", version.absence(), ())
+        raise UnsupportedError(f"{shim.name}: {why}, but {version.absence()}")
+    expected = _expected(shim, torch)
     evidence: tuple[Answer, ...] = ()
-    missing: dict[str, Answer] = {}
+    failed: dict[str, Answer] = {}
     for mode in ("native", "backport") if asked == "auto" else (asked,):
-        answers = tuple(answer(requirement, reader) for requirement in getattr(shim, mode))
-        evidence += tuple(a for a in answers if a not in evidence)
-        failed = [a for a in answers if not a.holds]
-        if not failed and (mode == asked or mode == "native" or expected != "noop"):
-            return Selection(shim.name, mode, _reason(mode, asked, expected, why, torch, answers[-1]), evidence)
-        if failed:
-            missing[mode] = next((a for a in failed if a.holds is False), failed[0])
-            if missing[mode].holds is None:
-                break  # what is undecided may be so: nothing else can be chosen in its place
-    lacking = "; ".join(dict.fromkeys(f"required: {a.requirement}, found: {a.found}" for a in missing.values()))
+        answers = tuple(answer(required, reader) for required in getattr(shim, mode))
+        evidence += tuple(one for one in answers if one not in evidence)
+        failure = _first_failure(answers)
+        if failure is not None:
+            failed[mode] = failure
+            if failure.holds is None:
+                break  # it may hold, so no other mode can be chosen instead
+        elif asked != "auto" or mode == "native" or expected != "noop":
+            deciding = answers[-1]
+            reason = _success(mode, asked, expected, why, torch, deciding)
+            return Selection(shim.name, mode, reason, evidence)
+    lacking = _lacking(failed)
     if asked != "auto":
-        raise UnsupportedError(f"{shim.name}: {why}, but torch {torch} cannot have it; {lacking}")
-    if all(mode in missing for mode in ("native", "backport")):
-        reason = f"torch {torch} neither has it nor fits the backport; {lacking}"
-    elif missing["native"].holds is None:
-        reason = f"torch {torch}: not decided from source text; {lacking}"
+        cannot = f"{why}, but torch {torch} cannot have it; {lacking}"
+        raise UnsupportedError(f"{shim.name}: {cannot}")
+    undecided = any(failure.holds is None for failure in failed.values())
+    return Selection(
+        shim.name, "noop", _no_mode(torch, failed, lacking), evidence, undecided
+    )
+
+
+def _first_failure(answers: tuple[Answer, ...]) -> Answer | None:
+    """Return an answer that says no, else one that is undecided, else None."""
+    failed = sorted((one for one in answers if not one.holds), key=_is_undecided)
+    return failed[0] if failed else None
+
+
+def _is_undecided(one: Answer) -> bool:
+    return one.holds is None
+
+
+def _expected(shim: Selectable, torch: str | None) -> str:
+    """Return the mode that goes by torch's version alone."""
+    return modes_for(version.parse(torch)).get(shim.name, "noop")
+
+
+def _success(
+    mode: str, asked: str, expected: str, why: str, torch: str | None, deciding: Answer
+) -> str:
+    auto = asked == "auto"
+    if mode == "native":
+        what = f"torch {torch} has it"
+    elif auto:
+        what = f"torch {torch} lacks it and the backport fits"
     else:
-        reason = f"torch {torch} lacks it and is no torch that gets the backport unasked; mode='backport' works here"
-    return Selection(shim.name, "noop", reason, evidence)
-
-
-def _proposed(shim: Shim, torch: str | None) -> str:
-    """The mode for the torch that calls itself `torch`, going by that alone."""
-    return str(getattr(adapter_for(version.parse(torch)), shim.name))
-
-
-def _reason(mode: str, asked: str, expected: str, why: str, torch: str | None, deciding: Answer) -> str:
-    lacks = f"torch {torch} lacks it and the backport fits" if asked == "auto" else f"the backport fits torch {torch}"
-    what = f"torch {torch} has it" if mode == "native" else lacks
-    by = f", and {why}" if asked != "auto" else ""
-    though = f", though by its number it should be {expected}" if asked == "auto" and mode != expected else ""
+        what = f"the backport fits torch {torch}"
+    by = "" if auto else f", and {why}"
+    surprise = auto and mode != expected
+    though = f", though by its number it should be {expected}" if surprise else ""
     return f"{what}: {deciding.requirement}{by}{though}"
 
 
-def _check(word: str, allowed: tuple[str, ...], name: str) -> None:
-    if word not in allowed:
-        raise ValueError(f"{name} is {word!r}; it can be {', '.join(allowed)}")
+def _lacking(failed: dict[str, Answer]) -> str:
+    parts = [f"required: {a.requirement}, found: {a.found}" for a in failed.values()]
+    return "; ".join(dict.fromkeys(parts))
+
+
+def _no_mode(torch: str | None, failed: dict[str, Answer], lacking: str) -> str:
+    if "native" in failed and "backport" in failed:
+        return f"torch {torch} neither has it nor fits the backport; {lacking}"
+    if failed["native"].holds is None:
+        return f"torch {torch}: not decided from source text; {lacking}"
+    return (
+        f"torch {torch} lacks it and is no torch that gets the backport unasked; "
+        "mode='backport' works here"
+    )

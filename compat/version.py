@@ -1,4 +1,8 @@
-"""The torch of this process: where it is and which version it says it is. Never imports torch."""
+"""Which torch is this? The folder and the version of this process' torch.
+
+Nothing here imports torch, and nothing here raises, whatever stands in for it:
+documentation builds put mocks into `sys.modules`, tests put namespaces there.
+"""
 
 from __future__ import annotations
 
@@ -8,51 +12,68 @@ import importlib.util
 import os
 import sys
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import Any
 
 from .errors import UNPARSABLE
 
-if TYPE_CHECKING:
-    from packaging.version import Version
+
+def module() -> ModuleType | None:
+    """Return the imported torch, or None if there is none or a stand-in."""
+    torch = sys.modules.get("torch")
+    return torch if isinstance(torch, ModuleType) else None
 
 
-def root() -> str | None:
-    """The folder of the torch package, or None where torch is not installed."""
+def folder() -> str | None:
+    """Return the folder of the torch package, or None if torch cannot be found."""
+    return _locate()[0]
+
+
+def absence() -> str:
+    """Say why `folder` is None, in words that follow a colon or a comma."""
+    return _locate()[1]
+
+
+def _locate() -> tuple[str | None, str]:
+    torch = sys.modules.get("torch")
+    if torch is not None and not isinstance(torch, ModuleType):
+        return None, f"torch is replaced by a {type(torch).__name__} in sys.modules"
     try:
-        found = sys.modules.get("torch") or importlib.util.find_spec("torch")
-    except ImportError:  # says somebody's finder, which keeps torch from being imported
-        return None
-    folders = getattr(found, "__path__", None) or getattr(found, "submodule_search_locations", None)
-    return next(iter(folders or ()), None)
+        folders = _folders(torch)
+    except Exception as error:  # noqa: BLE001 (a finder of another library may raise anything)
+        return None, f"torch cannot be found ({type(error).__name__}: {error})"
+    if not folders:
+        return None, "torch is not a package" if torch else "torch is not installed"
+    return folders[0], ""
+
+
+def _folders(torch: ModuleType | None) -> list[str]:
+    if torch is not None:
+        found = vars(torch).get("__path__")  # not getattr: its `__getattr__` may raise
+    else:
+        try:
+            spec = importlib.util.find_spec("torch")
+        except ImportError:  # a finder that forbids torch
+            return []
+        found = spec.submodule_search_locations if spec else None
+    return [path for path in found or () if isinstance(path, str)]
 
 
 def text() -> str | None:
-    """`torch.__version__` as torch spells it (`2.11.0+cu130`), or None where there is no torch or it does not say."""
-    said = getattr(sys.modules.get("torch"), "__version__", None)
-    if said is not None:
+    """Return `torch.__version__` as torch spells it, such as `2.11.0+cu130`.
+
+    None if there is no torch, or if it does not say. A torch that is not imported
+    yet is asked by reading its `version.py`.
+    """
+    torch = module()
+    said = vars(torch).get("__version__") if torch else None
+    if isinstance(said, str):
         return str(said)
-    folder = root()
-    return _from_source(os.path.join(folder, "version.py")) if folder else None
+    root = folder()
+    return _read(os.path.join(root, "version.py")) if root else None
 
 
-@lru_cache(maxsize=None)
-def parse(version: str | None) -> Version | None:
-    """`version` as a packaging Version; None for None and for a string that PEP 440 does not know."""
-    if version is None:
-        return None
-    # packaging takes 6 ms to import, two thirds of what `import compat` may cost. torch brings the same library along
-    # and has imported it already; where a torch stops doing so, this falls back to the real one.
-    packaging: Any = sys.modules.get("torch._vendor.packaging.version")
-    if not hasattr(packaging, "InvalidVersion"):
-        packaging = importlib.import_module("packaging.version")
-    try:
-        parsed: Version = packaging.Version(version)
-    except packaging.InvalidVersion:
-        return None
-    return parsed
-
-
-def _from_source(path: str) -> str | None:
+def _read(path: str) -> str | None:
     try:
         with open(path, encoding="utf-8") as file:
             return stated(file.read())
@@ -61,14 +82,39 @@ def _from_source(path: str) -> str | None:
 
 
 def stated(source: str) -> str | None:
-    """What the text of a torch/version.py assigns to `__version__`; None where it does not, or cannot be parsed."""
+    """Return the string that the text of a torch/version.py assigns to `__version__`.
+
+    None if it assigns no constant, or if the text is not Python.
+    """
     try:
         tree = ast.parse(source)
     except UNPARSABLE:
         return None
     for node in tree.body:
-        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-        named = any(isinstance(target, ast.Name) and target.id == "__version__" for target in targets)
-        if named and isinstance(value := getattr(node, "value", None), ast.Constant):
+        targets = (
+            node.targets
+            if isinstance(node, ast.Assign)
+            else [getattr(node, "target", None)]
+        )
+        names = [target.id for target in targets if isinstance(target, ast.Name)]
+        value = getattr(node, "value", None)
+        if "__version__" in names and isinstance(value, ast.Constant):
             return str(value.value)
     return None
+
+
+@lru_cache(maxsize=None)
+def parse(version: str | None) -> Any:
+    """Return a `packaging.version.Version`; None for None or for no valid version."""
+    if version is None:
+        return None
+    # Importing packaging takes 6 ms, two thirds of what `import compat` may take.
+    # torch has imported its own copy of the same library already. If a torch stops
+    # bringing one, this falls back to the real one.
+    packaging: Any = sys.modules.get("torch._vendor.packaging.version")
+    if not hasattr(packaging, "InvalidVersion"):
+        packaging = importlib.import_module("packaging.version")
+    try:
+        return packaging.Version(version)
+    except packaging.InvalidVersion:
+        return None

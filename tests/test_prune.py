@@ -16,7 +16,7 @@ from packaging import version as packaging_version
 from compat import version
 from compat.__main__ import main
 from compat.adapters import NEWEST_FIRST
-from compat.requirements import Calls
+from compat.probe.requirements import Calls
 from compat.tools import prune
 from compat.tools.gates import search
 from compat.tools.ranges import torch_range
@@ -216,7 +216,7 @@ def test_an_outcome_is_the_one_that_python_gives_on_every_torch_of_the_range(tmp
         assert [outcome for _, outcome in found] == [whole.pop()]
 
 
-@pytest.mark.skipif(version.root() is None, reason="torch is not installed")
+@pytest.mark.skipif(version.folder() is None, reason="torch is not installed")
 def test_a_supposed_version_compares_as_torchs_own():
     from torch.torch_version import TorchVersion as Own
 

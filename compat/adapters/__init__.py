@@ -1,26 +1,76 @@
-"""One table for each torch that differs from the one before: the mode in which it should have every shim.
+"""Say what each torch minor needs: one module a minor, each a list of differences.
 
-The table is what the version lets us expect. What a torch really gets is decided in `selection`, by requirements.
+The newest adapter lists every shim with the mode that it should have there. Each older
+one names only what differs from the next newer one. This is an expectation: the
+requirements decide which mode a shim really gets (see `selection`).
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import Any
 
-from . import noop, torch_2_9, torch_2_10, torch_2_11, torch_2_12, torch_2_13, torch_2_14
+from . import (
+    torch_2_9,
+    torch_2_10,
+    torch_2_11,
+    torch_2_12,
+    torch_2_13,
+    torch_2_14,
+    torch_2_15,
+)
 
-if TYPE_CHECKING:
-    from packaging.version import Version
+NEWEST_FIRST: tuple[ModuleType, ...] = (
+    torch_2_15,
+    torch_2_14,
+    torch_2_13,
+    torch_2_12,
+    torch_2_11,
+    torch_2_10,
+    torch_2_9,
+)
 
-NEWEST_FIRST: tuple[ModuleType, ...] = (torch_2_14, torch_2_13, torch_2_12, torch_2_11, torch_2_10, torch_2_9)
+
+def _named(adapter: ModuleType) -> dict[str, str]:
+    return {k: v for k, v in vars(adapter).items() if not k.startswith("_")}
 
 
-def adapter_for(version: Version | None) -> ModuleType:
-    """The newest adapter that is not newer than `version`; `noop` for older torches and for no readable version.
+# Every shim, in the order of the newest adapter.
+NAMES: tuple[str, ...] = tuple(_named(NEWEST_FIRST[0]))
 
-    Compares release numbers alone: `2.12.0a0+x`, `2.12.0.dev20260301` and `2.12.0rc1` are all 2.12 here, where an
-    ordinary comparison puts them before it.
-    """
+
+def minor_of(adapter: ModuleType) -> tuple[int, int]:
+    """Return the torch minor of an adapter: (2, 11) for `torch_2_11`."""
+    _, major, minor = adapter.__name__.rpartition(".")[2].split("_")
+    return int(major), int(minor)
+
+
+def adapter_for(version: Any) -> ModuleType | None:
+    """Return the newest adapter that is not newer than a packaging Version, or None."""
     release = version.release if version else ()
-    return next((adapter for adapter in NEWEST_FIRST if release >= adapter.TORCH), noop)
+    return next((one for one in NEWEST_FIRST if release >= minor_of(one)), None)
+
+
+@lru_cache(maxsize=None)
+def expected_modes(release: tuple[int, ...]) -> dict[str, str]:
+    """Return the mode that each shim should have on a torch release.
+
+    Args:
+        release: the release digits alone. `2.12.0a0+x`, `2.12.0.dev20260301` and
+            `2.12.0rc1` are all 2.12 here; an ordinary comparison has them before it.
+
+    Returns:
+        Modes by shim. All are "noop" for a torch that is older than the oldest adapter.
+    """
+    modes: dict[str, str] = {}
+    for adapter in NEWEST_FIRST:
+        modes.update(_named(adapter))
+        if release >= minor_of(adapter):
+            return modes
+    return dict.fromkeys(NAMES, "noop")
+
+
+def modes_for(version: Any) -> dict[str, str]:
+    """Return `expected_modes` for a packaging Version; None counts as too old."""
+    return expected_modes(tuple(version.release) if version else ())

@@ -1,19 +1,6 @@
-"""torch 2.10."""
+"""torch 2.10: what differs from 2.11."""
 
-TORCH = (2, 10)
-
-lazy_graph_module = "noop"
-realize_on_reuse = "noop"
-view_meta_cache = "backport"
-fx_strides = "backport"
-cpp_indirect_assert = "backport"
-operator_str = "backport"
-fx_cache_pickle = "backport"
-symbolic_view_meta = "backport"
-atomic_artifact_save = "backport"
-aot_runtime_env = "backport"
-lazy_graph_break = "backport"
-pattern_matcher_dtypes = "backport"
-cache_dir = "backport"
-split_module_tuple_return = "backport"
-autotune_raw_stream = "native"
+lazy_graph_module = "noop"  # the backport works, but no engine has used it here
+realize_on_reuse = "noop"  # likewise
+fx_cache_pickle = "backport"  # pytorch#176557 came in 2.11
+symbolic_view_meta = "backport"  # pytorch#174334 came in 2.11

@@ -1,19 +1,10 @@
-"""torch 2.11."""
+"""torch 2.11: what differs from 2.12."""
 
-TORCH = (2, 11)
-
-lazy_graph_module = "backport"  # pytorch#177907 came in 2.12.0
-realize_on_reuse = "backport"  # no release has it; vllm#42686 had it for this one
-view_meta_cache = "backport"
-fx_strides = "backport"
-cpp_indirect_assert = "backport"
-operator_str = "backport"
-fx_cache_pickle = "native"
-symbolic_view_meta = "native"
-atomic_artifact_save = "backport"
-aot_runtime_env = "backport"
-lazy_graph_break = "backport"
-pattern_matcher_dtypes = "backport"
-cache_dir = "backport"
-split_module_tuple_return = "backport"
-autotune_raw_stream = "native"
+lazy_graph_module = (
+    "backport"  # split_module uses no switch; pytorch#177907 came in 2.12
+)
+realize_on_reuse = "backport"  # vllm#42686 had it for this torch; no release has it
+cpp_indirect_assert = "backport"  # pytorch#178148 came in 2.12
+atomic_artifact_save = "backport"  # pytorch#175995 came in 2.12
+aot_runtime_env = "backport"  # pytorch#177558 came in 2.12
+split_module_tuple_return = "backport"  # the parameter came in 2.12

@@ -1,9 +1,11 @@
-"""`atomic_artifact_save`: saving a compiled artifact replaces the one that was there, or leaves it alone.
+"""`atomic_artifact_save`: replace a saved artifact whole, or leave the old one alone.
 
-Symptom: a save that fails (what cannot be pickled, a full disk, a killed process) leaves an empty or a cut off file
-where a good artifact was: torch opens the file before it has what it wants to write.
-Upstream: pytorch#175995 (`AOTCompiledFunction.save_compiled_function`), in 2.12.0, and pytorch#162432
-(`CompiledArtifact.save`), in 2.10.0. Affected: up to 2.11; on 2.9 both.
+Symptom: A save that fails leaves an empty or truncated file in place of the good
+artifact. A value that cannot be pickled, a full disk or a killed process is enough:
+torch opens the file before it has the bytes to write.
+Upstream: pytorch#162432 repairs `CompiledArtifact.save`, in 2.10.0. pytorch#175995
+repairs `AOTCompiledFunction.save_compiled_function`, in 2.12.0.
+Affected: both methods on 2.9, the second one up to 2.11.
 Removal: when no supported torch is older than 2.12.
 """
 
@@ -14,20 +16,29 @@ from _thread import get_ident
 from collections.abc import Callable
 from typing import Any
 
-from ..patch import Layer
-from ..replacing import replacing
-from ..requirements import Parameters, Refers, Symbol
+from ..patching.patch import Wrapper
+from ..probe.requirements import Parameters, Refers, Symbol
+from .base import Shim
 
 _FUNCTION = "torch._dynamo.aot_compile:AOTCompiledFunction.save_compiled_function"
-# From 2.10 on an abstract method, which nobody calls; the method that does the work is atomic there.
+# From 2.10 on this method is abstract, and the method that does the work is atomic.
 _ARTIFACT = "torch._inductor.standalone_compile:CompiledArtifact.save"
 
 
-def _replace(path: Any, save: Callable[[Any], Any]) -> Any:
-    """`save(path)`, done to a file beside it that takes its place when all is written."""
-    target = os.path.realpath(path)  # a link stays one
+def _save_atomically(path: Any, save: Callable[[Any], Any]) -> Any:
+    """Save to a file beside the target, and rename it when all is written.
+
+    Args:
+        path: the file to replace.
+        save: writes the file that it is given.
+
+    Returns:
+        The result of `save`.
+    """
+    target = os.path.realpath(path)  # a symbolic link stays a link
     if os.path.exists(target) and not os.path.isfile(target):
-        return save(path)  # a pipe or a device; or a directory, and torch's own words about it
+        # A pipe or a device cannot be replaced. For a directory torch raises its error.
+        return save(path)
     beside = os.path.join(os.path.dirname(target), f".{os.getpid()}.{get_ident()}.tmp")
     try:
         result = save(beside)
@@ -42,33 +53,47 @@ def _replace(path: Any, save: Callable[[Any], Any]) -> Any:
     return result
 
 
-def _saving_function(layer: Layer) -> Callable[..., Any]:
-    def save_compiled_function(compiled: Any, path: Any, *args: Any, **kwargs: Any) -> Any:
-        return _replace(path, lambda path: layer.below.call(compiled, path, *args, **kwargs))
+def _replace_save_compiled_function(wrapper: Wrapper) -> Callable[..., Any]:
+    """Have `save_compiled_function` write atomically."""
+
+    def save_compiled_function(
+        compiled: Any, path: Any, *args: Any, **kwargs: Any
+    ) -> Any:
+        def save(path: Any) -> Any:
+            return wrapper.next(compiled, path, *args, **kwargs)
+
+        return _save_atomically(path, save)
 
     return save_compiled_function
 
 
-def _saving_artifact(layer: Layer) -> Callable[..., Any]:
+def _replace_save(wrapper: Wrapper) -> Callable[..., Any]:
+    """Have `save` write the binary format atomically."""
+
     def save(*args: Any, **named: Any) -> Any:
-        if "path" not in named or named.get("format") != "binary":  # a directory, if it is not for one file
-            return layer.below.call(*args, **named)
-        return _replace(named["path"], lambda path: layer.below.call(*args, **{**named, "path": path}))
+        # The other format writes a directory.
+        if "path" not in named or named.get("format") != "binary":
+            return wrapper.next(*args, **named)
+        return _save_atomically(
+            named["path"], lambda path: wrapper.next(*args, **{**named, "path": path})
+        )
 
     return save
 
 
-SHIM = replacing(
-    {_FUNCTION: _saving_function, _ARTIFACT: _saving_artifact},
+SHIM = Shim(
     name="atomic_artifact_save",
     kind="fix",
     upstream="pytorch#162432 and pytorch#175995, in torch 2.12.0",
     changes_codegen=False,
     revision=1,
-    # Each names the function that writes atomically, and has no other use for it. The class of the second one came
-    # with the change.
+    # Each method refers to the function that writes atomically, and has no other use
+    # for it. The first method's class came with pytorch#162432.
     native=(
-        Refers("torch._inductor.standalone_compile:CacheCompiledArtifact.save", "write_atomic"),
+        Refers(
+            "torch._inductor.standalone_compile:CacheCompiledArtifact.save",
+            "write_atomic",
+        ),
         Refers(_FUNCTION, "atomic_write_binary"),
     ),
     backport=(
@@ -77,4 +102,5 @@ SHIM = replacing(
         Refers(_FUNCTION, "open"),
         Symbol(_ARTIFACT, "function"),
     ),
+    replacements={_FUNCTION: _replace_save_compiled_function, _ARTIFACT: _replace_save},
 )

@@ -1,9 +1,12 @@
-"""`autotune_raw_stream`: the code that tunes Triton kernels while Inductor compiles finds `get_raw_stream`.
+"""`autotune_raw_stream`: import `get_raw_stream` before autotuning code uses it.
 
-Symptom: "Failed to run autotuning code block: name 'get_raw_stream' is not defined", on a GPU, where kernels are tuned
-at compile time (`triton.autotune_at_compile_time`, which `standalone_compile` turns on). That code is put together
-from parts, and a part that asks for the stream may come before the part that imports the function.
-Upstream: in 2.10.0 what comes first defines it. Affected: 2.9 (vllm#30905). vLLM puts it among Python's builtins.
+Symptom: Code that tunes Triton kernels uses a name before it imports it. On a GPU, if
+kernels are tuned at compile time (`triton.autotune_at_compile_time`, which
+`standalone_compile` turns on), the message is "Failed to run autotuning code block:
+name 'get_raw_stream' is not defined". That code is put together from parts, and a part
+that asks for the stream may come before the part that imports the function.
+Upstream: the first part imports the function, in 2.10.0.
+Affected: 2.9 (vllm#30905). vLLM adds the function to Python's builtins.
 Removal: when no supported torch is older than 2.10.
 """
 
@@ -13,37 +16,43 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from ..patch import Layer
-from ..replacing import replacing
-from ..requirements import Mentions, Parameters, Refers, Symbol
+from ..patching.patch import Wrapper
+from ..probe.requirements import Mentions, Parameters, Refers, Symbol
+from .base import Shim
 
-_TARGET = "torch._inductor.codegen.wrapper:PythonWrapperCodegen.write_kernel_autotune_defs_header"
+_CODEGEN = "torch._inductor.codegen.wrapper:PythonWrapperCodegen"
+_TARGET = f"{_CODEGEN}.write_kernel_autotune_defs_header"
+_FUNCTION = "_cuda_getCurrentRawStream"
+_IMPORT = f"from torch._C import {_FUNCTION} as get_raw_stream"
 
 
-def _importing(layer: Layer) -> Callable[..., Any]:
-    def write_kernel_autotune_defs_header(wrapper: Any) -> Any:
-        result = layer.below.call(wrapper)
-        # As upstream has it: the function is in every build that has a GPU of the kind in question.
-        if hasattr(sys.modules["torch._C"], "_cuda_getCurrentRawStream"):
-            wrapper.kernel_autotune_defs.writeline("from torch._C import _cuda_getCurrentRawStream as get_raw_stream")
+def _replace_write_kernel_autotune_defs_header(wrapper: Wrapper) -> Callable[..., Any]:
+    """Add the import to the part that runs first."""
+
+    def write_kernel_autotune_defs_header(codegen: Any) -> Any:
+        result = wrapper.next(codegen)
+        # Builds of torch for the CPU lack the function, and tune no Triton kernels.
+        if hasattr(sys.modules["torch._C"], _FUNCTION):
+            codegen.kernel_autotune_defs.writeline(_IMPORT)
         return result
 
     return write_kernel_autotune_defs_header
 
 
-# What it changes is run once, while Inductor compiles, and is no part of what is generated or cached.
-SHIM = replacing(
-    {_TARGET: _importing},
+SHIM = Shim(
     name="autotune_raw_stream",
     kind="fix",
     upstream="vllm#30905, in torch 2.10.0",
+    # The changed code runs once, while Inductor compiles. It is neither part of the
+    # generated code nor cached.
     changes_codegen=False,
     revision=1,
-    # What it writes goes before all else that is run: once it speaks of the function there, nobody is too early.
+    # This part runs before all others. If it mentions the function, it imports it.
     native=(Mentions(_TARGET, "get_raw_stream"),),
     backport=(
         Symbol(_TARGET, "function"),
         Parameters(_TARGET, ("self",)),
         Refers(_TARGET, "kernel_autotune_defs"),
     ),
+    replacements={_TARGET: _replace_write_kernel_autotune_defs_header},
 )

@@ -1,18 +1,22 @@
-"""`cache_dir`: Inductor's default cache directory has a name also where the user has none.
+"""`cache_dir`: name Inductor's default cache directory for users without a name.
 
-Symptom: in a process whose UID has no passwd entry (containers that run under an arbitrary UID), `import
-torch._inductor`, and with it `torch.compile`, raises KeyError (OSError from Python 3.13 on): Inductor asks for the
-user's name while it is being imported. TORCHINDUCTOR_CACHE_DIR is no help, for it asks all the same.
-Upstream: pytorch#184208, in 2.13.0. Affected: up to 2.12.1.
+Symptom: A user without a name, as in many containers, cannot import Inductor. If the
+UID has no passwd entry, `import torch._inductor`, and with it `torch.compile`, raises
+KeyError (OSError from Python 3.13 on), because Inductor asks for the user's name during
+its import. TORCHINDUCTOR_CACHE_DIR does not help: Inductor asks all the same.
+Upstream: pytorch#184208, in 2.13.0.
+Affected: up to 2.12.1.
 Removal: when no supported torch is older than 2.13.
 
-It has to be installed before `torch._inductor` is imported; an import that failed cannot be tried again. The module
-that has the function does not call it while it is imported itself, so the function is patched when that module has run,
-before anybody can have it.
+Install it before `torch._inductor` is imported: an import that failed cannot be tried
+again. The module that defines the function does not call it during its own import. So
+the patch goes in when that module has run, before any other module gets the function.
 
-Inductor's helper processes (parallel compiles, autotuning) import torch alone and would die of the same error, with
-their output thrown away: Triton kernels are then compiled one by one, and where a helper has to answer nobody ever
-does. So the environment that Inductor makes for its child processes gets a name, too, and no other environment does.
+Inductor's helper processes (parallel compiles, autotuning) import torch without
+`compat`, and end with the same error. Inductor discards their output. It then compiles
+Triton kernels one by one, or waits for an answer that never comes. So the shim also
+adds a user's name to the environment that Inductor makes for its child processes. It
+changes no other environment.
 """
 
 from __future__ import annotations
@@ -23,73 +27,57 @@ from collections.abc import Callable
 from types import FunctionType, SimpleNamespace
 from typing import Any
 
-from ..importing import when_imported
-from ..patch import Layer, lock
-from ..replacing import Replacing
-from ..requirements import Parameters, Refers, Symbol
-from ..selection import Shim
+from ..patching.patch import Wrapper
+from ..probe.requirements import Parameters, Refers, Symbol
+from .base import Shim
 
 _TARGET = "torch._inductor.runtime.cache_dir_utils:default_cache_dir"
-# Not asked about in a requirement: the shim would have to wait for that module, whose import is too late for it. When
-# it acts that module is half imported, so it waits for the one that starts the helpers.
+# No requirement names this function: the shim would wait for its module, whose import
+# comes too late for the shim. When the shim acts, that module is half imported. So this
+# replacement waits for the module that starts the helper processes.
 _CHILDREN = "torch._inductor.utils:python_subprocess_env"
-_STARTS_THEM = "torch._inductor.compile_worker.subproc_pool"
-# What `getpass.getuser` raises, by platform and version of Python.
-_NAMELESS = (KeyError, ImportError, OSError)
+_STARTS_CHILDREN = "torch._inductor.compile_worker.subproc_pool"
+# The errors of `getpass.getuser`; they depend on the platform and on Python's version.
+_NO_NAME = (KeyError, ImportError, OSError)
 
 
 def _user() -> str:
-    """Upstream's name for a user without one, so that the cache is still found after an update of torch."""
+    """Name a user without a name as upstream does.
+
+    So the cache is still found after an update of torch.
+    """
     return f"uid_{os.getuid()}" if hasattr(os, "getuid") else "unknown_user"
 
 
-def _naming(layer: Layer) -> Callable[..., Any]:
-    own = layer.own
-    # Torch's own function in a world where every user has a name: where the directory is stays torch's business.
-    named = FunctionType(own.__code__, {**own.__globals__, "getpass": SimpleNamespace(getuser=_user)}, own.__name__)
+def _replace_default_cache_dir(wrapper: Wrapper) -> Callable[..., Any]:
+    """Have `default_cache_dir` use upstream's name if the user has none."""
+    own = wrapper.original
+    # The same code, with a `getpass` that knows a name. So torch still chooses the path
+    # of the directory.
+    named_globals = {**own.__globals__, "getpass": SimpleNamespace(getuser=_user)}
+    named = FunctionType(own.__code__, named_globals, own.__name__)
 
     def default_cache_dir() -> Any:
         try:
-            return layer.below.call()
-        except _NAMELESS:
+            return wrapper.next()
+        except _NO_NAME:
             return named()
 
     return default_cache_dir
 
 
-def _telling(layer: Layer) -> Callable[..., Any]:
+def _replace_python_subprocess_env(wrapper: Wrapper) -> Callable[..., Any]:
+    """Have Inductor's child processes find a name for the user."""
+
     def python_subprocess_env(*args: Any, **kwargs: Any) -> Any:
-        environment = layer.below.call(*args, **kwargs)
+        environment = wrapper.next(*args, **kwargs)
         try:
             getpass.getuser()
-        except _NAMELESS:
+        except _NO_NAME:
             environment["LOGNAME"] = _user()
         return environment
 
     return python_subprocess_env
-
-
-_replacing = Replacing("cache_dir/1", {_TARGET: _naming}, changes_codegen=False)
-_children = Replacing("cache_dir/1/children", {_CHILDREN: _telling}, changes_codegen=False)
-
-
-def _install(mode: str) -> Callable[[], None]:
-    undo = [_replacing.install(mode)]
-
-    def children() -> None:
-        with lock:
-            if undo:  # else it was uninstalled while another thread imported
-                undo.append(_children.install(mode))
-
-    if mode == "backport":
-        undo.append(when_imported((_STARTS_THEM,), children))
-
-    def uninstall() -> None:
-        with lock:
-            while undo:
-                undo.pop()()
-
-    return uninstall
 
 
 SHIM = Shim(
@@ -98,7 +86,8 @@ SHIM = Shim(
     upstream="pytorch#184208, in torch 2.13.0",
     changes_codegen=False,
     revision=1,
-    # All that can raise KeyError there is the question for the user's name: who names that error catches it.
+    # Only the question for the user's name can raise KeyError there. If the function
+    # refers to KeyError, it catches it.
     native=(Refers(_TARGET, "getuser"), Refers(_TARGET, "KeyError")),
     backport=(
         Symbol(_TARGET, "function"),
@@ -106,6 +95,6 @@ SHIM = Shim(
         Refers(_TARGET, "getpass"),
         Refers(_TARGET, "getuser"),
     ),
-    install=_install,
-    active=_replacing.active,
+    replacements={_TARGET: _replace_default_cache_dir},
+    late={_STARTS_CHILDREN: {_CHILDREN: _replace_python_subprocess_env}},
 )

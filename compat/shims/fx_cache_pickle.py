@@ -1,9 +1,12 @@
-"""`fx_cache_pickle`: what cannot be pickled for a cache key makes Inductor go without the cache, not fail.
+"""`fx_cache_pickle`: compile without the cache if its key cannot be pickled.
 
-Symptom: `torch.compile` ends with the ValueError (pybind11: the RuntimeError) that some object of the graph or the
-configuration raises when Inductor pickles it for the FX graph cache's key: a prepacked weight with a blocked layout,
-say. For a TypeError or an AttributeError the compile has always gone on without the cache.
-Upstream: pytorch#176557, in 2.11.0. Affected: up to 2.10; 2.9 fails for a PicklingError, too.
+Symptom: An object that cannot be pickled for the cache key ends the compile. Some
+object of the graph or the configuration, such as a prepacked weight with a blocked
+layout, raises ValueError (pybind11: RuntimeError) when Inductor pickles it for the key
+of the FX graph cache. For a TypeError or an AttributeError Inductor goes on without the
+cache.
+Upstream: pytorch#176557, in 2.11.0.
+Affected: up to 2.10. torch 2.9 also fails for a PicklingError.
 Removal: when no supported torch is older than 2.11.
 """
 
@@ -15,38 +18,41 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from ..patch import Layer
-from ..replacing import replacing
-from ..requirements import Mentions, Parameters, Refers, Symbol
+from ..patching.patch import Wrapper
+from ..probe.requirements import Mentions, Parameters, Refers, Symbol
+from .base import Shim
 
 _CACHE = "torch._inductor.codecache"
 _TARGET = f"{_CACHE}:FxGraphCachePickler.dumps"
 _BYPASS = f"{_CACHE}:BypassFxGraphCache"
+_MESSAGE = "Failed to pickle cache key"
+_PYBIND11 = ("pybind11", "is not pickleable")  # parts of pybind11's own message
 
 
-def _dumping(layer: Layer) -> Callable[..., Any]:
+def _replace_dumps(wrapper: Wrapper) -> Callable[..., Any]:
+    """Have `dumps` bypass the cache for more errors."""
+
     def dumps(pickler: Any, obj: Any) -> Any:
         try:
-            return layer.below.call(pickler, obj)
+            return wrapper.next(pickler, obj)
         except (ValueError, pickle.PicklingError, RuntimeError) as error:
-            text = str(error)
-            if isinstance(error, RuntimeError) and not ("pybind11" in text and "is not pickleable" in text):
+            by_pybind11 = all(words in str(error) for words in _PYBIND11)
+            if isinstance(error, RuntimeError) and not by_pybind11:
                 raise
-            # As torch does for the errors that it knows: its words, its logger.
-            logging.getLogger(_CACHE).warning("Failed to pickle cache key", exc_info=True)
-            raise sys.modules[_CACHE].BypassFxGraphCache("Failed to pickle cache key") from error
+            # The message and the logger that torch uses for the errors that it catches.
+            logging.getLogger(_CACHE).warning(_MESSAGE, exc_info=True)
+            raise sys.modules[_CACHE].BypassFxGraphCache(_MESSAGE) from error
 
     return dumps
 
 
-SHIM = replacing(
-    {_TARGET: _dumping},
+SHIM = Shim(
     name="fx_cache_pickle",
     kind="fix",
     upstream="pytorch#176557, in torch 2.11.0",
     changes_codegen=False,
     revision=1,
-    # Pickling raises these by itself, so here the names stand for one purpose: to catch them.
+    # The pickler raises these errors, so the function names them only to catch them.
     native=(Refers(_TARGET, "ValueError"), Mentions(_TARGET, "pybind11")),
     backport=(
         Symbol(_TARGET, "function"),
@@ -54,4 +60,5 @@ SHIM = replacing(
         Refers(_TARGET, "BypassFxGraphCache"),
         Symbol(_BYPASS, "class"),
     ),
+    replacements={_TARGET: _replace_dumps},
 )

@@ -1,9 +1,12 @@
-"""`fx_strides`: custom ops tagged `needs_fixed_stride_order` get every tensor in the strides that eager code gave it.
+"""`fx_strides`: give custom ops with fixed strides every tensor in eager's strides.
 
-Symptom: the tensors of a `Tensor[]` argument arrive in whatever strides Inductor chose for them: an op that counts on
-strides reads wrong values (up to 2.12). An argument that is no tensor, as an opaque object on 2.11, fails the compile:
-its strides are asked for.
-Upstream: in 2.12.0 what is no tensor is left alone; in 2.13.0 lists are looked into. Affected: up to 2.12.1.
+Symptom: A custom op with fixed strides gets **wrong values** from a list of tensors. Up
+to 2.12 the tensors of a `Tensor[]` argument arrive in the strides that Inductor chose
+for them, and the op counts on other strides. On 2.11 an argument that is not a tensor,
+such as an opaque object, fails the compile, because Inductor asks for its strides.
+Such ops have the tag `needs_fixed_stride_order`.
+Upstream: 2.12.0 leaves arguments alone that are not tensors. 2.13.0 looks into lists.
+Affected: up to 2.12.1.
 Removal: when no supported torch is older than 2.13.
 """
 
@@ -14,24 +17,30 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-from ..cache import KEYED
-from ..patch import Layer
-from ..replacing import replacing
-from ..requirements import Parameters, Refers, Symbol
+from ..patching.patch import Wrapper
+from ..probe.requirements import Parameters, Refers, Symbol
+from .base import Shim
 
 _TARGET = "torch._inductor.lowering:constrain_to_fx_strides"
 
 
-def _constraining(layer: Layer) -> Callable[..., Any]:
-    """Torch's function does the one tensor that it does right, for each one that there is."""
+def _replace_constrain(wrapper: Wrapper) -> Callable[..., Any]:
+    """Call torch's function once for each tensor, which it handles correctly."""
 
     def constrained(given: Any, seen: Any) -> Any:
-        """given: what is to be lowered. seen: what stands there in the FX graph, a node or its value."""
+        """Constrain one argument.
+
+        Args:
+            given: the argument to lower.
+            seen: its place in the FX graph, a node or its value.
+        """
         meta = getattr(seen, "meta", None)
         value = meta.get("val") if isinstance(meta, dict) else seen
         if isinstance(value, sys.modules["torch"].Tensor):
-            node = SimpleNamespace(args=(SimpleNamespace(meta={"val": value}),), kwargs={})
-            (done,), _ = layer.below.call(node, given)
+            node = SimpleNamespace(
+                args=(SimpleNamespace(meta={"val": value}),), kwargs={}
+            )
+            (done,), _ = wrapper.next(node, given)
             return done
         if isinstance(given, (list, tuple)) and isinstance(value, (list, tuple)):
             return type(given)([constrained(*pair) for pair in zip(given, value)])
@@ -39,32 +48,35 @@ def _constraining(layer: Layer) -> Callable[..., Any]:
             return {key: constrained(given[key], value[key]) for key in given}
         return given
 
-    def constrain_to_fx_strides(fx_node: Any, *args: Any, **kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    def constrain_to_fx_strides(fx_node: Any, *args: Any, **kwargs: Any) -> Any:
         return (
             tuple([constrained(*pair) for pair in zip(args, fx_node.args)]),
-            {key: constrained(value, fx_node.kwargs[key]) for key, value in kwargs.items()},
+            {
+                key: constrained(value, fx_node.kwargs[key])
+                for key, value in kwargs.items()
+            },
         )
 
     return constrain_to_fx_strides
 
 
-SHIM = replacing(
-    {_TARGET: _constraining},
+SHIM = Shim(
     name="fx_strides",
     kind="fix",
     upstream="lists in torch 2.13.0, values that are no tensors in torch 2.12.0",
     changes_codegen=True,
     revision=1,
-    # All that the function does is to pair up arguments and to tell them apart by what they are: it names the kinds
-    # that it knows. `list` came with the one change, `Tensor` with the other.
+    # The function only pairs up arguments and tells their types apart, so it refers to
+    # the types that it handles. `Tensor` came with 2.12.0, `list` with 2.13.0.
     native=(Refers(_TARGET, "Tensor"), Refers(_TARGET, "list")),
     backport=(
-        *KEYED,
         Symbol(_TARGET, "function"),
         Parameters(_TARGET, ("fx_node",)),
         Refers(_TARGET, "meta"),
         Refers(_TARGET, "require_stride_order"),
-        # Copies what an op has written into a tensor of a list back to where it came from.
+        # If an op writes into a tensor of a list, this method copies the result back to
+        # the tensor's own storage.
         Symbol("torch._inductor.graph:GraphLowering.propagate_mutation", "function"),
     ),
+    replacements={_TARGET: _replace_constrain},
 )

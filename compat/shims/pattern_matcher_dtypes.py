@@ -1,9 +1,11 @@
-"""`pattern_matcher_dtypes`: patterns match custom ops also where a value has a dtype that Inductor cannot generate for.
+"""`pattern_matcher_dtypes`: match custom ops whatever dtypes their values have.
 
-Symptom: a pattern that ends in a custom op is never replaced (0 matches, no message) when an input or output of the op
-is complex or float8_e8m0fnu, the scales of MX formats: the pattern matcher asks of every op whether Inductor could
-generate code for such values. Of a custom op it never generates any.
-Upstream: pytorch#196013, open. Affected: every torch so far (2.15).
+Symptom: The pattern matcher skips custom ops that have a complex or float8_e8m0fnu
+value. A pattern that ends in such an op is never replaced (0 matches, no message); the
+scales of MX formats are float8_e8m0fnu. The pattern matcher asks of every op whether
+Inductor could generate code for its values, but for a custom op Inductor never does.
+Upstream: pytorch#196013, open.
+Affected: every torch so far (2.15).
 Removal: when every supported torch has it.
 """
 
@@ -13,10 +15,9 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from ..cache import KEYED
-from ..patch import Layer
-from ..replacing import replacing
-from ..requirements import Parameters, Refers, Symbol
+from ..patching.patch import Wrapper
+from ..probe.requirements import Parameters, Refers, Symbol
+from .base import Shim
 
 _APPLY = "torch._inductor.pattern_matcher:PatternMatcherPass.apply"
 _LOWERING = "torch._inductor.graph:GraphLowering.run_node"
@@ -24,32 +25,31 @@ _TARGET = "torch._inductor.lowering:fallback_node_due_to_unsupported_type"
 _BUILTIN = "torch._library.utils:is_builtin"
 
 
-def _asking(layer: Layer) -> Callable[..., Any]:
+def _replace_fallback_node(wrapper: Wrapper) -> Callable[..., Any]:
+    """Have the pattern matcher skip builtin ops alone for their dtypes."""
     op = sys.modules["torch._ops"].OpOverload
     builtin = sys.modules["torch._library.utils"].is_builtin
 
     def fallback_node_due_to_unsupported_type(node: Any, allow_cpu_inputs: Any) -> Any:
-        # There are two who ask. The lowering does so for builtin ops alone, on every torch that has the backport: for
-        # it, nothing changes.
+        # The lowering calls this function, too, but for builtin ops alone, as the
+        # requirements of the backport check. So nothing changes for it.
         if isinstance(node.target, op) and builtin(node.target):
-            return layer.below.call(node, allow_cpu_inputs)
+            return wrapper.next(node, allow_cpu_inputs)
         return False
 
     return fallback_node_due_to_unsupported_type
 
 
-SHIM = replacing(
-    {_TARGET: _asking},
+SHIM = Shim(
     name="pattern_matcher_dtypes",
     kind="fix",
     upstream="pytorch#196013, not merged yet",
     changes_codegen=True,
     revision=1,
-    # A pattern knows the ops that it matches: whether one is builtin is of no interest there but for this question.
-    # Should upstream answer it elsewhere, the backport says once more what torch says already.
+    # The pattern matcher has no other use for this name. If upstream repairs it in
+    # another place, the backport only repeats torch's answer.
     native=(Refers(_APPLY, "is_builtin"),),
     backport=(
-        *KEYED,
         Symbol(_TARGET, "function"),
         Parameters(_TARGET, ("node", "allow_cpu_inputs")),
         Refers(_APPLY, "fallback_node_due_to_unsupported_type"),
@@ -58,4 +58,5 @@ SHIM = replacing(
         Parameters(_BUILTIN, ("op",)),
         Symbol("torch._ops:OpOverload", "class"),
     ),
+    replacements={_TARGET: _replace_fallback_node},
 )

@@ -1,10 +1,12 @@
-"""`view_meta_cache`: what AOTAutograd saves of a view is what was there, not what has come into its memory since.
+"""`view_meta_cache`: keep AOTAutograd from saving view sizes out of freed memory.
 
-Symptom: a graph that returns views of a matmul fails or gives tensors of garbage shapes when it comes out of a warm
-AOTAutograd cache, and now and then the process dies. Two kinds of view, `_unsafe_view` and `resize_`, hand out their
-size as a reference to memory that is freed already, and that is what gets pickled.
-Upstream: pytorch#185861 and #184774, in 2.14. Affected: up to 2.13. Entries that were saved without the shim are
-spoilt for good; so it is part of the cache keys, and they are never read with it.
+Symptom: A warm AOTAutograd cache reads freed memory, so a graph returns wrong shapes or
+the process crashes. It happens to graphs that return views of a matmul. Two kinds of
+view, `_unsafe_view` and `resize_`, return their size as a reference to memory that is
+already freed, and AOTAutograd pickles that memory.
+Upstream: pytorch#185861 and pytorch#184774, in 2.14.
+Affected: up to 2.13. Cache entries that torch saved without the shim stay wrong. So the
+shim is part of the cache keys, and torch does not read these entries while it is in.
 Removal: when no supported torch is older than 2.14.
 """
 
@@ -15,28 +17,35 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from ..cache import KEYED
-from ..patch import Layer
-from ..replacing import replacing
-from ..requirements import Found, Parameters, Refers, Symbol, Undecided
+from ..patching.patch import Wrapper
+from ..probe.definition import Definition, Undecided
+from ..probe.requirements import Parameters, Refers, Symbol
+from .base import Shim
 
 _SCHEMAS = "torch._functorch._aot_autograd.schemas"
 _TARGET = f"{_SCHEMAS}:ViewAndMutationMeta.make_runtime_safe"
+_SEQUENCE = "torch._functorch._aot_autograd.functional_utils:ViewMetaSequence.__init__"
 _SPOILT = ("_unsafe_view_ViewMeta", "resize__ViewMeta")
+_DECLARED = (
+    r"VIEWMETA_NAME\((\w+)\)\s*"
+    r"FUNCTIONALIZATION_VIEWMETA_SERIALIZABLE_TUPLE\(([^;]*)\);"
+)
 
 
-class _Owning(NamedTuple):
-    """The two kinds of view hand out copies of their sizes. The C++ header that torch was built with says so: the
-    tuples that it declares hold vectors, not references to vectors. Where it is not there, or reads otherwise than any
-    torch so far, the running torch is asked. A torch that is mended in yet another way gets the shim, and no harm."""
+class _SizesByValue(NamedTuple):
+    """The two kinds of view return copies of their sizes.
+
+    torch's C++ header tells: the tuples that it declares hold vectors or references to
+    vectors. If the header is missing, or is written in a new way, the check tries the
+    running torch. A torch that is repaired in another way gets the shim, without harm.
+    """
 
     target: str = f"{_SCHEMAS}:include/ATen/FunctionalizeFallbackKernel.h"
 
-    def objection(self, found: Found) -> str | None:
-        declared = r"VIEWMETA_NAME\((\w+)\)\s*FUNCTIONALIZATION_VIEWMETA_SERIALIZABLE_TUPLE\(([^;]*)\);"
-        tuples = dict(re.findall(declared, found.text or ""))
+    def explain_failure(self, definition: Definition) -> str | None:
+        tuples = dict(re.findall(_DECLARED, definition.text or ""))
         if not tuples.keys() >= set(_SPOILT):
-            return _tried(found.thing)
+            return _try_round_trip(definition.value)
         referring = [name for name in _SPOILT if "&" in tuples[name]]
         return f"{', '.join(referring)}: as a reference" if referring else None
 
@@ -44,45 +53,54 @@ class _Owning(NamedTuple):
         return "view metas hand out their sizes by value"
 
 
-def _tried(torch: Any) -> str | None:
-    """Reads freed memory where torch is affected, as torch itself does whenever it saves such a view. But of plain
-    numbers, whatever they are by now; the other kind holds symbols as well, and random bits taken for one are followed.
-    A hundred of them, for then the list that they come back in takes the very memory, whichever allocator there is."""
+def _try_round_trip(torch: Any) -> str | None:
+    """Explain how a size that goes into the running torch comes out changed.
+
+    An affected torch reads freed memory here, as it does whenever it saves such a view.
+    The check uses the kind of view that holds plain numbers. The other kind holds
+    symbols too, and torch would follow random bits as a pointer to one.
+    """
     if torch is None:
-        raise Undecided("there is no such header here as torch has had, and only torch itself can tell")
+        reason = "there is no such header here as torch has had, and only torch itself"
+        raise Undecided(f"{reason} can tell")
+    # With 100 numbers, the list that returns them takes the freed memory itself, under
+    # every allocator.
     stored = (True, list(range(1, 101)))
     try:
         same = torch._C._functionalization.resize__ViewMeta(stored).as_tuple() == stored
-    except Exception as error:  # noqa: BLE001 (private API that raises is private API that changed)
+    except Exception as error:  # noqa: BLE001 (private API: it has changed)
         return f"trying it out raises {type(error).__name__}: {error}"
     return None if same else "what comes out is not what went in"
 
 
-def _dropping(layer: Layer) -> Callable[..., Any]:
+def _replace_make_runtime_safe(wrapper: Wrapper) -> Callable[..., Any]:
+    """Have `make_runtime_safe` drop the sequences of the two kinds of view."""
+
     def make_runtime_safe(self: Any) -> None:
-        layer.below.call(self)
-        # Without them a view is made from its base by size and stride, as torch does for dynamic shapes.
+        wrapper.next(self)
+        # Without a sequence, torch makes the view from its base by size and stride, as
+        # it does for dynamic shapes.
         for at, info in enumerate(self.output_info):
             views = info.view_meta_sequence
-            if views is not None and any(type(view).__name__ in _SPOILT for view in views.sequence):
+            sequence = () if views is None else views.sequence
+            if any(type(view).__name__ in _SPOILT for view in sequence):
                 self.output_info[at] = replace(info, view_meta_sequence=None)
 
     return make_runtime_safe
 
 
-SHIM = replacing(
-    {_TARGET: _dropping},
+SHIM = Shim(
     name="view_meta_cache",
     kind="fix",
     upstream="pytorch#185861, in torch 2.14.0",
     changes_codegen=True,
     revision=1,
-    native=(_Owning(),),
+    native=(_SizesByValue(),),
     backport=(
-        *KEYED,
         Symbol(_TARGET, "function"),
         Parameters(_TARGET, ("self",)),
         Symbol(f"{_SCHEMAS}:OutputAliasInfo.view_meta_sequence", "value"),
-        Refers("torch._functorch._aot_autograd.functional_utils:ViewMetaSequence.__init__", "sequence"),
+        Refers(_SEQUENCE, "sequence"),
     ),
+    replacements={_TARGET: _replace_make_runtime_safe},
 )

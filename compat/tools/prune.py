@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .. import version
-from ..adapters import NEWEST_FIRST, adapter_for, noop
-from ..selection import Shim
-from ..shims import all_shims
+from ..adapters import NEWEST_FIRST, adapter_for
+from ..shims.base import Shim, all_shims
 from .gates import Lines, search
 from .ranges import Range, torch_range
 from .scan.support import Modes, known, removal
@@ -37,13 +36,13 @@ def verdicts(torches: Range) -> list[Verdict]:
 def _adapters(torches: Range) -> Iterator[Verdict]:
     used: dict[str, list[str]] = {}
     for text in torches.samples():
-        used.setdefault(adapter_for(version.parse(text)).__name__, []).append(text)
+        adapter = adapter_for(version.parse(text))
+        used.setdefault(adapter.__name__ if adapter else "", []).append(text)
     for adapter in NEWEST_FIRST:
         name = adapter.__name__
         here = tuple(torch for torch in known() if torch in torches and adapter_for(version.parse(torch)) is adapter)
         why = "it speaks for torches in this range" if name in used else "no torch in this range is spoken for by it"
         yield Verdict(f"adapter {name.rpartition('.')[2]}", name not in used, here, why)
-    yield Verdict(f"adapter {noop.__name__.rpartition('.')[2]}", False, (), "it lists the names of the shims")
 
 
 def _shim(shim: Shim, within: dict[str, dict[str, Modes]]) -> Verdict:

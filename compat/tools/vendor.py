@@ -25,7 +25,7 @@ PACKAGE = Path(__file__).parents[1]
 LEFT_BEHIND = ("tools", "__pycache__")
 MANIFEST, LICENSE = "VENDORED.json", "LICENSE"
 # The torches that this version was tested on; pyproject.toml has the same list, and a test compares the two.
-TESTED = ("2.9.1", "2.10.0", "2.11.0", "2.12.0", "2.12.1", "2.13.0", "2.14.1", "2.15.0")
+TESTED = ("2.9.1", "2.10.0", "2.11.0", "2.12.0", "2.12.1", "2.13.0", "2.14.0", "2.14.1", "2.15.0")
 
 Files = dict[str, bytes]
 

@@ -1,6 +1,7 @@
-"""With this folder on PYTHONPATH, `import compat` gives the vendored copy that COMPAT_TEST_COPY names, in this process
-and in those that it starts: so all the tests can run against a copy. The tools, which a copy lacks, are the original's,
-and work with the copy's runtime."""
+"""With this folder on PYTHONPATH, `import compat` imports the vendored copy that COMPAT_TEST_COPY names.
+
+This holds in this process and in its child processes, so all tests can run against a copy. A copy has no tools, so the
+tools of the original are used, and they work with the copy's runtime."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ class Redirect(MetaPathFinder, Loader):
         if name == f"{REAL}.tools":
             return PathFinder.find_spec(name, list(PathFinder.find_spec(REAL).submodule_search_locations))
         if name.startswith(f"{REAL}.tools."):
-            return None  # below the package that was found just now
+            return None  # found through the package above
         there = COPY + name[len(REAL) :]
         if name == f"{REAL}.__main__":
             return importlib.util.spec_from_file_location(name, importlib.util.find_spec(there).origin)
@@ -33,13 +34,10 @@ class Redirect(MetaPathFinder, Loader):
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         module = importlib.import_module(COPY + spec.name[len(REAL) :])
         self.own = module.__spec__
-        # All at once: an import of compat.status would put the module over the function of that name in the package.
-        loaded = {name: sys.modules[name] for name in list(sys.modules) if name.startswith(f"{COPY}.")}
-        sys.modules.update({REAL + name[len(COPY) :]: loaded[name] for name in loaded})
         return module
 
     def exec_module(self, module: ModuleType) -> None:
-        module.__spec__ = self.own  # which import has just replaced by that of the name it was asked for
+        module.__spec__ = self.own  # the import system has just replaced it by the spec of the redirected name
 
 
 if COPY:

@@ -1,4 +1,4 @@
-"""Functions that mention builtins, compiled ahead of time, saved and loaded."""
+"""Functions that refer to builtins are compiled ahead of time, saved and loaded."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ import torch
 from torch._dynamo import config
 from torch._dynamo.aot_compile import SerializableCallable
 
+FIXED = (2, 12)
+FIRST = (2, 10)
+
 
 class Kept(SerializableCallable):
-    """What a backend made: small enough to be saved in no bytes."""
+    """The result of a backend, serialized to no bytes."""
 
     def __init__(self, run: Callable[..., Any]) -> None:
         self.run = run

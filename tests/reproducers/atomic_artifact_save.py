@@ -1,4 +1,4 @@
-"""Artifacts that cannot be written, saved where good ones are."""
+"""Artifacts whose serialization fails are saved over good files."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ import torch._inductor.standalone_compile  # noqa: F401
 from torch._dynamo.aot_compile import AOTCompiledFunction
 from torch.utils._appending_byte_serializer import BytesWriter
 
+FIXED = (2, 12)
+
 
 def outcome() -> str:
     def full(self: object) -> bytes:
@@ -22,7 +24,7 @@ def outcome() -> str:
     module: Any = sys.modules["torch._inductor.standalone_compile"]  # the attribute of that name is a function
     kind = getattr(module, "CacheCompiledArtifact", module.CompiledArtifact)
     artifact = kind(None, (b"", SimpleNamespace(aot_autograd_artifacts=["key"])))
-    function = AOTCompiledFunction.__new__(AOTCompiledFunction)  # with nothing in it that could be serialized
+    function = AOTCompiledFunction.__new__(AOTCompiledFunction)  # it has no attributes, so its serialization fails
     saves: dict[str, Callable[[str], object]] = {
         "function": function.save_compiled_function,
         "artifact": lambda path: artifact.save(path=path),

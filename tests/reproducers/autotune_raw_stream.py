@@ -1,5 +1,6 @@
-"""The beginning of the code that tunes Triton kernels, run as it is, and then a part of it that asks for the stream.
-Without a GPU that is as far as it goes."""
+"""The header of the code that tunes Triton kernels runs, and then reads the stream function.
+
+Without a GPU the rest of that code cannot run."""
 
 from __future__ import annotations
 
@@ -10,10 +11,12 @@ import torch
 from torch._inductor.codegen.wrapper import PythonWrapperCodegen
 from torch._inductor.utils import IndentedBuffer
 
+FIXED = (2, 10)
+
 
 def outcome() -> str:
     namespace: Any = torch._C
-    if not hasattr(namespace, "_cuda_getCurrentRawStream"):  # a build for the CPU
+    if not hasattr(namespace, "_cuda_getCurrentRawStream"):  # a CPU build of torch
         namespace._cuda_getCurrentRawStream = lambda index: 0
     wrapper: Any = SimpleNamespace(kernel_autotune_defs=IndentedBuffer())
     PythonWrapperCodegen.write_kernel_autotune_defs_header(wrapper)

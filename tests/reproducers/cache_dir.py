@@ -1,4 +1,4 @@
-"""A process whose UID has no passwd entry, as in a container that runs under an arbitrary one, imports Inductor."""
+"""Inductor is imported by a process whose UID has no passwd entry, as in a container with an arbitrary UID."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import getpass
 import os
 import pwd
 
-import torch  # noqa: F401 (Inductor alone asks who the user is)
+import torch  # noqa: F401 (only Inductor reads the user name)
 
+FIXED = (2, 13)
 BARE = True
 
 
@@ -15,10 +16,10 @@ def outcome() -> str:
     for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
         os.environ.pop(name, None)
 
-    def nobody(uid: int) -> None:
+    def without_entry(uid: int) -> None:
         raise KeyError(f"getpwuid(): uid not found: {uid}")
 
-    pwd.getpwuid = nobody
+    pwd.getpwuid = without_entry
     try:
         getpass.getuser()
     except (KeyError, OSError):
@@ -27,4 +28,4 @@ def outcome() -> str:
 
         found = default_cache_dir()
         return "right" if found.endswith(f"torchinductor_uid_{os.getuid()}") else found
-    return "the user has a name after all"
+    return "this user has a name"

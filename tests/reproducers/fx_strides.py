@@ -1,4 +1,4 @@
-"""Custom ops with fixed strides: one that takes a list of tensors, one that takes what is no tensor."""
+"""Custom ops with fixed strides: one takes a list of tensors, one takes an object that is no tensor."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ try:
     from torch._opaque_base import OpaqueBase as Base
 except ImportError:
     Base = object  # type: ignore[assignment, misc]
+
+FIXED = (2, 13)
 
 
 class Name(Base):
@@ -42,7 +44,7 @@ def define(library: Any, signature: str, function: Any) -> Any:
 
 
 def listed(library: Any) -> str:
-    # As a kernel does that gets a pointer and counts on the strides: it reads memory in its order.
+    # The op reads memory in order, like a kernel that gets a pointer and relies on the strides.
     op = define(library, "read(Tensor[] xs) -> Tensor", lambda xs: xs[0].as_strided((xs[0].numel(),), (1,)).clone())
 
     def function(x: torch.Tensor) -> torch.Tensor:
@@ -54,7 +56,7 @@ def listed(library: Any) -> str:
 
 
 def opaque(library: Any) -> str:
-    """Only where torch has such objects, and passes them on to Inductor."""
+    """Return an error text, or "" if torch has no opaque objects or does not pass them to Inductor."""
     try:
         from torch._library.opaque_object import get_opaque_type_name, register_opaque_type
     except ImportError:

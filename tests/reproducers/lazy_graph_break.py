@@ -1,4 +1,4 @@
-"""Lazy GraphModules that are called in what Dynamo traces: as they are, by their `forward`, and inside one another."""
+"""Dynamo traces calls of lazy GraphModules: directly, through `forward`, and nested."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def _lazy(function: Callable[..., torch.Tensor] = lambda x: x + 10) -> torch.fx.
 
 
 def _tree() -> torch.fx.GraphModule:
-    """A lazy root that calls a lazy child, as `split_module` makes them. The root's recompile defers the child's."""
+    """Return a lazy root that calls a lazy child, as `split_module` does. Recompiling the root defers the child."""
     graph = torch.fx.Graph()
     graph.output(graph.call_module("submod_0", (graph.placeholder("x"),)))
     root = torch.nn.Module()

@@ -1,4 +1,4 @@
-"""Patterns of custom ops, whose values have dtypes that Inductor generates no code for, and their replacement."""
+"""A pattern of custom ops is replaced, with dtypes for which Inductor generates no code."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ DTYPES = ("float32", "complex64", "float8_e8m0fnu")
 
 
 def _ops(word: str, library: torch_library.Library) -> None:
-    """`scales` gives ones and `fused` twos, in this dtype; `read` makes them float32."""
+    """Define `scales`, which returns ones, `fused`, which returns twos, both in this dtype, and `read` to float32."""
     dtype = getattr(torch, word)
 
     def define(name: str, implementation: object, fake: object) -> None:

@@ -1,4 +1,4 @@
-"""A view of an intermediate result, returned by a graph that comes out of the cache in the second process."""
+"""A graph returns a view of an intermediate result, and the second process loads it from the cache."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from pathlib import Path
 import torch
 from reproduce import compile_quickly
 
+FIXED = (2, 14)
 PROCESSES = 2
 
 
 def views(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    # What a matmul of more dimensions has at its end. Here of one: of more, what is read out of freed memory can kill
-    # the process.
+    # A matmul with more dimensions ends in this op. With one dimension a read of freed memory does not crash the
+    # process.
     y = torch.ops.aten._unsafe_view(x @ x, [16])
     return y, y.view(2, 8)
 
@@ -28,9 +29,9 @@ def outcome() -> str:
             results = torch.compile(views, fullgraph=True)(x)
         except RuntimeError as error:
             if "is invalid for input of size 16" in str(error):
-                return "what was freed is taken for a shape"
+                return "freed memory is used as a shape"
             raise
-        sum(result.sum() for result in results).backward()  # only now the entry is saved
+        sum(result.sum() for result in results).backward()  # the backward saves the cache entry
     assert all(map(torch.equal, results, views(x)))
     if marker.exists() and not counters["aot_autograd"]["autograd_cache_hit"]:
         return "not out of the cache"

@@ -16,7 +16,7 @@ import torch
 from torch.fx import GraphModule, Interpreter
 
 from ... import lazy_graph_module, realize_on_reuse, status
-from ...status import table
+from ...reporting import table
 from . import first
 from .model import capture, partitions, split
 from .timing import interleaved

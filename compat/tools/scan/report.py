@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple, Protocol
 
-from ...shims import all_shims
-from ...status import table
+from ...reporting import table
+from ...shims.base import all_shims
 from .scan import UNDECIDED, Cell, Column, read
 
 

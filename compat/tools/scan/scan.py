@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 from packaging.version import InvalidVersion, Version
 
 from ... import version
-from ...adapters import adapter_for
-from ...probe import Answer, Reader, answer
-from ...selection import Shim, decide
-from ...shims import all_shims
+from ...adapters import modes_for
+from ...probe.definition import Reader
+from ...probe.requirements import Answer, answer
+from ...selection import decide
+from ...shims.base import Shim, all_shims
 from .progress import progress
 from .torches import Unreadable, opened, places
 
@@ -50,7 +51,7 @@ def judge(torch: str | None, reader: Reader) -> dict[str, Cell]:
 def _cell(shim: Shim, torch: str | None, reader: Reader) -> Cell:
     answers = {mode: tuple(answer(r, reader) for r in getattr(shim, mode)) for mode in ("native", "backport")}
     can = {mode: _all_hold(given) for mode, given in answers.items()}
-    expected: str = getattr(adapter_for(version.parse(torch)), shim.name)
+    expected: str = modes_for(version.parse(torch))[shim.name]
     got = decide(shim, "auto", "", torch, reader)
     auto, reason = got.mode, got.reason
     # `decide` treats an undecided requirement as failed, because a process must choose. A scan must not guess.

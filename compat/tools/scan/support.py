@@ -17,8 +17,8 @@ from packaging.version import Version
 
 from ... import shims, version
 from ...errors import CompatError
-from ...probe import Live
-from ...selection import Shim
+from ...selection import live_reader
+from ...shims.base import Shim, all_shims
 from .scan import Cell, judge
 from .torches import opened
 
@@ -43,13 +43,13 @@ def entry() -> tuple[str, dict[str, dict[str, Modes]]]:
     Raises:
         CompatError: torch is not installed, or states no version.
     """
-    root, torch = version.root(), version.parse(version.text())
+    root, torch = version.folder(), version.parse(version.text())
     if root is None or torch is None:
         raise CompatError("torch is not installed, or states no version that can be parsed")
     # Drop the local part (+cu130): builds of the same sources get the same modes.
     with opened(root) as read:
         scanned = judge(torch.public, read.source)
-    return torch.public, {"scanned": _modes(scanned), "live": _modes(judge(torch.public, Live()))}
+    return torch.public, {"scanned": _modes(scanned), "live": _modes(judge(torch.public, live_reader()))}
 
 
 def _modes(cells: dict[str, Cell]) -> dict[str, Modes]:
@@ -61,7 +61,7 @@ def _modes(cells: dict[str, Cell]) -> dict[str, Modes]:
 
 def page(recorded: dict[str, dict[str, dict[str, Modes]]]) -> str:
     """Format the support page as Markdown."""
-    names = [shim.name for shim in shims.all_shims()]
+    names = [shim.name for shim in all_shims()]
     lines = [
         "# What each torch gets",
         "",
@@ -75,7 +75,7 @@ def page(recorded: dict[str, dict[str, dict[str, Modes]]]) -> str:
         '`*`, `mode="backport"` works there too. `undecided`: the source is not enough to decide. A cell with a `/`',
         "has the mode as scanned from source first and the mode of the running torch second. Elsewhere both agree.",
     ]
-    for shim in shims.all_shims():
+    for shim in all_shims():
         lines += ["", *_section(shim, recorded)]
     return "\n".join(lines) + "\n"
 

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ... import version
-from ...adapters import NEWEST_FIRST
+from ...adapters import NEWEST_FIRST, minor_of
 from ...errors import UNPARSABLE, CompatError
-from ...requirements import Found, Undecided
-from ...source import Source
+from ...probe.definition import Definition, Undecided
+from ...probe.source import SourceReader
 
 Read = Callable[[str], "bytes | None"]
 
@@ -44,7 +44,7 @@ class Torch(NamedTuple):
 
     path: str
     version: str
-    source: Source
+    source: SourceReader
     text: Callable[[str], str | None]  # the text of a file, as in `torch/fx/graph.py`; None if there is no such file
     files: Callable[[], list[str]]  # the paths of all files, in the same form
 
@@ -93,7 +93,7 @@ def _torch(path: str, read: Read, records: list[str], files: Callable[[], list[s
     generated = text("torch/version.py")
     # A git checkout has no generated version.py until it is built.
     stated = version.stated(generated) if generated is not None else (text("version.txt") or "").strip()
-    parsed, oldest = version.parse(stated), NEWEST_FIRST[-1].TORCH
+    parsed, oldest = version.parse(stated), minor_of(NEWEST_FIRST[-1])
     if parsed is not None and parsed.release[:2] < oldest:
         least = ".".join(map(str, oldest))
         raise Unreadable(f"{path}: torch {stated} is older than what compat supports ({least} and newer)")
@@ -166,15 +166,15 @@ def _texts(path: str, read: Read, records: list[str]) -> Callable[[str], str | N
     return text
 
 
-class _Source(Source):
-    """A Source that raises Unreadable for text that cannot be parsed, because the user named its path."""
+class _Source(SourceReader):
+    """A SourceReader that raises Unreadable for text that cannot be parsed, because the user named its path."""
 
     def __init__(self, path: str, read: Callable[[str], str | None]) -> None:
         super().__init__(read)
         self._path = path
-        self._found: dict[str, Found] = {}
+        self._found: dict[str, Definition] = {}
 
-    def find(self, target: str) -> Found:
+    def find(self, target: str) -> Definition:
         if target not in self._found:
             try:
                 self._found[target] = super().find(target)

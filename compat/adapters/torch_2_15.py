@@ -1,0 +1,17 @@
+"""torch 2.15, and newer ones until they have their own: every shim with its mode."""
+
+lazy_graph_module = "native"
+realize_on_reuse = "noop"  # pytorch#176994 was backed out before 2.12; by name
+view_meta_cache = "native"
+fx_strides = "native"
+cpp_indirect_assert = "native"
+operator_str = "native"
+fx_cache_pickle = "native"
+symbolic_view_meta = "native"
+atomic_artifact_save = "native"
+aot_runtime_env = "native"
+lazy_graph_break = "backport"  # pytorch#154282 is open
+pattern_matcher_dtypes = "backport"  # pytorch#196013 is not merged
+cache_dir = "native"
+split_module_tuple_return = "native"
+autotune_raw_stream = "native"

@@ -1,0 +1,1 @@
+"""How is torch changed, and changed back? Nothing in here knows a shim or a version."""

@@ -1,0 +1,1 @@
+"""Find out what this torch really has: `live` or `source` answers `requirements`."""

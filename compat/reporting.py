@@ -1,0 +1,141 @@
+"""Report each shim's mode and the reason: as data, as a table and as JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any, NamedTuple
+
+from . import version
+from .errors import UnsupportedError
+from .installation import Install, current_install
+from .patching.import_hook import catch_up
+from .probe.requirements import Answer
+from .selection import Selection, preview
+from .shims.base import Shim, all_shims
+
+
+class ShimStatus(NamedTuple):
+    """One row of `status()`.
+
+    Attributes:
+        name: of the shim.
+        kind: "fix", "speed" or "policy".
+        mode: "native", "backport" or "noop".
+        reason: why, in words.
+        evidence: the requirements that decided it, each with what was found.
+        active: whether it is in force anywhere in this process right now.
+        error: what kept it out, as "Type: text"; "" if nothing did.
+        upstream: where the behaviour, or the defect, is on record.
+        changes_codegen: whether it is part of cache keys while it is in.
+    """
+
+    name: str
+    kind: str
+    mode: str
+    reason: str
+    evidence: tuple[Answer, ...]
+    active: bool
+    error: str
+    upstream: str
+    changes_codegen: bool
+
+
+def status() -> tuple[ShimStatus, ...]:
+    """Return what each shim gets on the torch of this process, and why.
+
+    Each row tells the latest install of the shim; if there is none, what `auto` gives
+    under this environment. Torch modules that are not imported yet are checked by
+    reading their source. If that is not enough to decide, the mode is `noop` for now.
+
+    Returns:
+        One `ShimStatus` a shim, in a fixed order.
+
+    Raises:
+        ValueError: an environment variable holds an unknown word.
+
+    Imports no torch module, except if the environment asks for a mode by name that
+    source cannot decide. Installed shims act now if an import was not noticed. Safe
+    in threads.
+    """
+    catch_up()
+    return tuple(status_of(shim) for shim in all_shims())
+
+
+def status_of(shim: Shim) -> ShimStatus:
+    """Return the row of one shim."""
+    entry = current_install(shim)
+    try:
+        selection = entry.selection if entry else preview(shim)
+    except UnsupportedError as unsupported:  # asked for by the environment
+        selection = Selection(shim.name, "noop", str(unsupported), ())
+    active = shim.active
+    error = (entry.error if entry else "") or shim.error
+    mode, reason = selection.mode, selection.reason
+    if error and not active:
+        mode = "noop"
+        reason = f"putting it in failed: {error}"
+    return ShimStatus(
+        shim.name,
+        shim.kind,
+        mode,
+        reason + _remark(shim, entry, mode),
+        selection.evidence,
+        active,
+        error,
+        shim.upstream,
+        shim.changes_codegen,
+    )
+
+
+def _remark(shim: Shim, entry: Install | None, mode: str) -> str:
+    """Return what is worth knowing besides the reason."""
+    if mode != "backport":
+        return ""
+    if _lowers_elsewhere(shim):
+        return (
+            "; but Inductor compiles in a subprocess here "
+            "(TORCHINDUCTOR_FX_COMPILE_MODE), where it is not in force"
+        )
+    if entry and entry.is_waiting:
+        missing = sorted(name for name in shim.modules if name not in sys.modules)
+        return (
+            f"; waiting for the import of {', '.join(missing[:2])}" if missing else ""
+        )
+    return ""
+
+
+def _lowers_elsewhere(shim: Shim) -> bool:
+    """Return whether Inductor runs the patched code in a process of its own."""
+    asked = os.environ.get("TORCHINDUCTOR_FX_COMPILE_MODE", "").upper()
+    compile_fx = sys.modules.get("torch._inductor.compile_fx")
+    mode = getattr(compile_fx, "fx_compile_mode", None)
+    is_inductor = any(name.startswith("torch._inductor") for name in shim.modules)
+    return is_inductor and "SUBPROCESS" in str(mode or asked)
+
+
+def as_json(rows: tuple[ShimStatus, ...]) -> str:
+    shims: list[dict[str, Any]] = [
+        {**row._asdict(), "evidence": [answer._asdict() for answer in row.evidence]}
+        for row in rows
+    ]
+    return json.dumps({"torch": version.text(), "shims": shims}, indent=2)
+
+
+def as_table(rows: tuple[ShimStatus, ...]) -> str:
+    lines: list[tuple[str, ...]] = [("shim", "kind", "mode", "active", "reason")]
+    for row in rows:
+        active = "yes" if row.active else "no"
+        lines.append((row.name, row.kind, row.mode, active, row.reason))
+    return f"torch {version.text() or 'is not installed'}\n\n{table(lines)}"
+
+
+def table(lines: list[tuple[str, ...]]) -> str:
+    """Return the lines as columns side by side; the first line has their heads."""
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    ruled = [lines[0], tuple("-" * width for width in widths), *lines[1:]]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip()
+        for line in ruled
+    )

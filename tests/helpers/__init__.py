@@ -1,0 +1,1 @@
+"""Helpers that tests of several folders import. No test is here."""

@@ -1,0 +1,26 @@
+"""The installed torch: its release, the mode that `lazy_graph_module` can have on it, and skip marks."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[2]
+RELEASE = tuple(int(number) for number in re.findall(r"\d+", torch.__version__)[:2])
+# The mode in which `lazy_graph_module` can work on this torch, and the word that requests it. Both follow upstream's
+# history (pytorch#177907), not compat's own answer.
+WORKING = "native" if RELEASE >= (2, 12) else "backport"
+ASK = "auto" if RELEASE >= (2, 11) else "backport"
+
+# Inductor's CPU kernels are C++, so without a compiler the tests that run them are skipped.
+needs_compiler = pytest.mark.skipif(
+    shutil.which(os.environ.get("CXX", "g++")) is None, reason="no C++ compiler, which Inductor needs"
+)
+
+# Tests that do not depend on the version of torch run on one torch only, that of the demo.
+same_on_every_torch = pytest.mark.skipif(RELEASE != (2, 11), reason="does not depend on torch: runs with 2.11 only")

@@ -1,0 +1,85 @@
+"""`compat.install()` without names installs every fix that this torch needs, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from helpers.this_torch import RELEASE, ROOT
+from packaging.version import Version
+from reproduce import declared
+
+import compat
+from compat.adapters import modes_for
+from compat.shims import autotune_raw_stream
+from compat.shims.base import all_shims
+
+FIXES = [shim.name for shim in all_shims() if shim.kind == "fix"]
+ALL = """
+import importlib.util, json, sys, torch
+finders = list(sys.meta_path)
+import compat
+from compat.adapters import modes_for
+compat.install()
+heavy = sorted({"torch._inductor", "torch._dynamo"} & set(sys.modules))
+import torch._dynamo, torch._inductor.compile_fx
+from compat.shims.base import all_shims
+for name in sorted({name for shim in all_shims() for name in {*shim.modules, *shim.late}}):
+    if importlib.util.find_spec(name): importlib.import_module(name)
+inside = {row.name: [row.mode, row.active] for row in compat.status() if row.kind == "fix"}
+tag = torch.compiler.config.cache_key_tag
+compat.uninstall()
+left = [row.name for row in compat.status() if row.active], torch.compiler.config.cache_key_tag
+print(json.dumps([heavy, inside, tag, left, sys.meta_path == finders]))
+"""
+
+
+def test_install_patches_exactly_the_fixes_that_this_torch_needs(python: Callable[..., Any]) -> None:
+    done = python("-c", ALL)
+    assert done.returncode == 0, done.stderr
+    heavy, inside, tag, left, same_finders = json.loads(done.stdout.splitlines()[-1])
+    assert heavy == []
+    assert list(inside) == FIXES
+    for name, (mode, active) in inside.items():
+        about = declared(name)
+        first, fixed = about.get("FIRST", (0,)), about.get("FIXED", (99,))
+        needed = first <= RELEASE < fixed
+        expected = "backport" if needed else "noop" if first > RELEASE else "native"
+        assert (name, mode, active) == (name, expected, needed)
+    assert tag.startswith("+compat-")
+    assert left == [[], ""]
+    assert same_finders
+
+
+def test_every_fix_has_a_reproducer_that_names_the_release_with_the_fix() -> None:
+    there = {path.stem for path in (ROOT / "tests" / "reproducers").glob("*.py")}
+    assert set(FIXES) == there
+    open_upstream = {shim.name for shim in all_shims() if shim.kind == "fix" and "FIXED" not in declared(shim.name)}
+    assert open_upstream == {name for name in FIXES if modes_for(Version("99"))[name] == "backport"}
+
+
+def test_each_fix_can_be_turned_off_by_its_variable(monkeypatch: Any) -> None:
+    for name in FIXES:
+        monkeypatch.setenv(f"TORCH_COMPAT_{name.upper()}", "noop")
+    compat.install()
+    try:
+        assert {row.mode for row in compat.status() if row.kind == "fix"} == {"noop"}
+        assert not any(row.active for row in compat.status())
+    finally:
+        compat.uninstall()
+
+
+@pytest.mark.parametrize("gpu", [True, False])
+def test_autotune_imports_raw_stream_only_if_build_has_it(gpu: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    codegen = SimpleNamespace(kernel_autotune_defs=SimpleNamespace(writeline=written.append))
+    wrapper: Any = SimpleNamespace(next=lambda given: given)
+    build = SimpleNamespace(**{"_cuda_getCurrentRawStream": print} if gpu else {})
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "torch._C", build)
+        assert autotune_raw_stream._replace_write_kernel_autotune_defs_header(wrapper)(codegen) is codegen
+    assert written == ["from torch._C import _cuda_getCurrentRawStream as get_raw_stream"] * gpu
