@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from ...status import table
+from ...reporting import table
 from .names import Found, Missing, Names, Undecided
 from .progress import progress
 from .reader import Use
