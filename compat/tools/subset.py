@@ -18,7 +18,7 @@ Minor = tuple[int, ...]
 
 
 class Subset(NamedTuple):
-    """What a copy leaves out, and what was asked for."""
+    """The parts that a copy leaves out, and the request that decides it."""
 
     torch: str | None  # a specifier, as in ">=2.14"; None: every torch
     shims: tuple[str, ...] | None  # the names that were asked for; None: all

@@ -318,7 +318,7 @@ print(json.dumps({name: exists(name) for name in sys.argv[1:]}))
 
 
 def test_a_decided_answer_is_that_of_the_running_torch(python):
-    with opened(version.root()) as read:
+    with opened(version.folder()) as read:
         names = Names(read)
         answers = {name: look_up(names, name) for name in REAL}
     assert "undecided" not in answers.values()

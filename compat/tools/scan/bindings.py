@@ -11,7 +11,7 @@ Scope = ast.Module | ast.ClassDef
 
 
 class Module:
-    """What the text of one module binds. Bodies of functions are dropped, because torch's modules are large."""
+    """The bindings in the text of one module, without function bodies, because torch's modules are large."""
 
     def __init__(self, tree: ast.Module, is_stub: bool) -> None:
         self.tree, self.is_stub = tree, is_stub

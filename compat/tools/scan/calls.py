@@ -20,7 +20,7 @@ SITES = 3  # how many places the text names for each name
 
 
 class Answer(NamedTuple):
-    """What one torch has under one name."""
+    """The definition that one torch has under one name."""
 
     answer: str  # "yes", "no", "moved" or "undecided"
     found: str  # where the definition is, or was moved to; else the reason
@@ -51,7 +51,7 @@ class Row(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """What is different under one name between two torches."""
+    """A difference between two torches under one name."""
 
     before: int  # the columns
     after: int
@@ -131,7 +131,7 @@ def _find_moves(columns: list[Column], show: Any) -> None:
         for name in names:
             answer = column.answers[name]
             for part in _candidates(name, answer):
-                # What a torch with the name defines elsewhere, too, is another thing of the same name.
+                # A definition that a torch with the name has, too, is another thing of the same name.
                 had = [there[part] for other, there in zip(columns, defined) if other.answers[name].answer == "yes"]
                 moved = sorted(here[part].difference(*had))
                 if moved:

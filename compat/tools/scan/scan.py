@@ -20,7 +20,7 @@ UNDECIDED = "undecided"
 
 
 class Cell(NamedTuple):
-    """What one shim gets on one torch."""
+    """The modes of one shim on one torch."""
 
     auto: str  # the mode under `auto`: "native", "backport", "noop" or "undecided"
     native: str  # whether mode="native" works: "yes", "no" or "undecided"
@@ -31,7 +31,7 @@ class Cell(NamedTuple):
 
 
 class Column(NamedTuple):
-    """What all shims get on one torch."""
+    """The modes of all shims on one torch."""
 
     path: str
     torch: str

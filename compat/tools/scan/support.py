@@ -63,7 +63,7 @@ def page(recorded: dict[str, dict[str, dict[str, Modes]]]) -> str:
     """Format the support page as Markdown."""
     names = [shim.name for shim in all_shims()]
     lines = [
-        "# What each torch gets",
+        "# The mode of each shim on each torch",
         "",
         "Written by `python -m compat.tools.scan.support`, run on each of these torches; not by hand.",
         "",

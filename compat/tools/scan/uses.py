@@ -87,7 +87,7 @@ def _python_files(folder: str) -> Iterator[str]:
 
 
 class _Engine:
-    """What has been read of an engine: the uses, and what the names of its modules stand for."""
+    """The files of an engine that have been read: their uses, and the targets of the names in their modules."""
 
     def __init__(self, folder: str) -> None:
         self._top = Path(os.path.abspath(folder)).name
