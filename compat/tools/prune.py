@@ -84,7 +84,7 @@ def _of_backport(tree: ast.Module) -> Iterator[tuple[int, int]]:
         if isinstance(test, ast.Compare) and ast.unparse(test) == "mode == 'backport'":
             assert isinstance(node, ast.If)
             yield (node if not node.orelse else node.body[0]).lineno, node.body[-1].end_lineno or node.lineno
-        elif isinstance(node, ast.keyword) and node.arg == "backport":
+        elif isinstance(node, ast.keyword) and node.arg in ("backport", "replacements"):
             yield node.value.lineno, node.value.end_lineno or node.value.lineno
 
 

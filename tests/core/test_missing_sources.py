@@ -31,7 +31,7 @@ from compat.probe.source import SourceReader
 from compat.selection import live_reader
 from compat.shims import base
 from compat.shims.base import Shim, all_shims
-from compat.shims.view_meta_cache import _Owning
+from compat.shims.view_meta_cache import _SizesByValue
 
 # --- The real torch, with a random part of its files hidden --------------------------------------------------------
 
@@ -75,7 +75,7 @@ WHOLE = {shim.name: selection.decide(shim, "auto", "", torch.__version__, Hiding
 
 
 def test_header_is_the_one_that_a_shim_reads():
-    assert _Owning().target.endswith(HEADER.removeprefix("torch/"))
+    assert _SizesByValue().target.endswith(HEADER.removeprefix("torch/"))
     assert len(MODULES) > 10
 
 
