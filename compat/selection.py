@@ -75,7 +75,7 @@ def select(shim: Selectable, mode: str = "auto") -> Selection:
     """
     torch = version.module()
     switch, own = os.environ.get(SWITCH), os.environ.get(shim.variable)
-    key = (shim.name, mode, switch, own, id(torch))
+    key = (shim, mode, switch, own, id(torch))
     cached = _selected.get(key)
     if cached is not None and cached[0] is torch:
         return cached[1]
@@ -86,7 +86,7 @@ def select(shim: Selectable, mode: str = "auto") -> Selection:
     torch = version.module()
     if there and torch is not None and _is_final(shim, asked, selection):
         # The entry keeps torch alive, so that no other torch can get its id.
-        key = (shim.name, mode, switch, own, id(torch))
+        key = (shim, mode, switch, own, id(torch))
         _selected[key] = torch, selection
     return selection
 
