@@ -114,7 +114,7 @@ def preview(shim: Selectable, mode: str = "auto") -> Selection:
     root = version.folder()
     if root is None or asked == "noop" or is_loaded(shim):
         return select(shim, mode)
-    key = (shim.name, asked, why, root, frozenset(filter(is_blocked, shim.modules)))
+    key = (shim, asked, why, root, frozenset(filter(is_blocked, shim.modules)))
     if key not in _previewed:
         source = SourceReader.installed(root)
         required = getattr(shim, asked, ())
