@@ -1,4 +1,4 @@
-"""What a task, a thread or an executor's worker sees of a block that was open when it was started.
+"""Tasks, threads and executor workers see the block that was open at their start only if they get its context.
 
 The context variable decides, as for all of Python: with a copy of the context, the block is seen until its `with` ends;
 without one, it is not. Python hands a copy to tasks and to `asyncio.to_thread`. New threads get one only under the
