@@ -51,8 +51,9 @@ class Hiding:
 
     def find(self, target: str) -> Definition:
         name, _, path = target.partition(":")
-        is_hidden = f"torch/{path}" in self.hidden if "/" in path else name in self.hidden
-        return self.blind.find(target) if is_hidden else read_once(target)
+        if f"torch/{path}" in self.hidden and name not in self.hidden:
+            return Definition("file", text=None)
+        return self.blind.find(target) if name in self.hidden else read_once(target)
 
 
 @lru_cache(maxsize=None)
