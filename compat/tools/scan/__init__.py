@@ -12,18 +12,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--against", metavar="OLD", help="print only the differences from this torch; exit status 1 for a lost mode"
     )
+    parser.add_argument(
+        "--calls", metavar="ENGINE_DIR", help="report on the private torch names that this engine's source uses instead"
+    )
     parser.add_argument("--json", dest="as_json", action="store_true", help="print JSON, with the evidence")
 
 
-def run(paths: list[str], against: str | None = None, as_json: bool = False) -> int:
+def run(paths: list[str], against: str | None = None, calls: str | None = None, as_json: bool = False) -> int:
     """Run the command.
 
     Returns:
-        0; 1 if a shim lost its mode compared with `against`; 2 if a path cannot be read.
+        0; 1 if `against` has something that another torch lacks: the mode of a shim, or with `calls` a name that the
+        engine uses; 2 if a path cannot be read.
+
+    Raises:
+        CompatError: `calls` is no folder with Python files.
     """
+    from .calls import scan_calls
     from .report import scan
 
-    shown, sentences, exit_status = scan(paths, against, as_json)
+    if calls is None:
+        shown, sentences, exit_status = scan(paths, against, as_json)
+    else:
+        shown, sentences, exit_status = scan_calls(calls, paths, against, as_json)
     if shown:
         print(shown)
     for sentence in sentences:

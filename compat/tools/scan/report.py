@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from ...reporting import table
 from ...shims.base import all_shims
 from .scan import UNDECIDED, Cell, Column, read
+
+
+class Labelled(Protocol):
+    """A torch that heads a column."""
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def torch(self) -> str: ...
 
 
 class Change(NamedTuple):
@@ -103,18 +113,24 @@ def _text(columns: list[Column], names: set[str], differ: list[Change], given: C
         cells = [column.cells[name] for column in columns]
         rows += [(name, "auto", *(cell.auto for cell in cells)), ("", "backport", *(cell.backport for cell in cells))]
     parts = [table(rows) if names else f"nothing differs: {', '.join(heads)}"]
-    legend = [f"{labels[c.path]}: {c.path}" for c in columns if labels[c.path] != c.torch or c.path not in given]
-    parts += ["\n".join(legend)] if legend else []
+    parts += legend(columns, given)
     parts += ["\n".join([_headline(change, labels), *(f"    {line}" for line in _why(change))]) for change in differ]
     parts += ["\n".join(lines) for name in ordered if (lines := list(_reasons(name, columns, labels)))]
     return "\n\n".join(parts)
 
 
-def label(columns: list[Column]) -> dict[str, str]:
+def label(columns: Sequence[Labelled]) -> dict[str, str]:
     """Map the path of each column to a head: the version, numbered if several columns have the same version."""
     same = Counter(column.torch for column in columns)
     numbered = {c.path: f"{c.torch} [{i}]" for i, c in enumerate(columns, 1)}
     return {c.path: c.torch if same[c.torch] == 1 else numbered[c.path] for c in columns}
+
+
+def legend(columns: Sequence[Labelled], given: Collection[str | None]) -> list[str]:
+    """Give the paths of the columns that have no version of their own, or no path of their own in `given`."""
+    labels = label(columns)
+    lines = [f"{labels[c.path]}: {c.path}" for c in columns if labels[c.path] != c.torch or c.path not in given]
+    return ["\n".join(lines)] if lines else []
 
 
 def _reasons(name: str, columns: list[Column], labels: dict[str, str]) -> Iterator[str]:

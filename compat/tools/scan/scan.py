@@ -90,11 +90,12 @@ def read(paths: Iterable[str]) -> tuple[list[Column], list[str]]:
                     columns.append(Column(path, torch.version, judge(torch.version, torch.source)))
             except Unreadable as error:
                 sentences.append(str(error))
-    columns.sort(key=lambda column: _rank(column.torch))
+    columns.sort(key=lambda column: rank(column.torch))
     return columns, sentences
 
 
-def _rank(torch: str) -> tuple[bool, Any]:
+def rank(torch: str) -> tuple[bool, Any]:
+    """Return a sort key for versions. Texts that are no version come first."""
     try:
         return True, Version(torch)
     except InvalidVersion:

@@ -1,0 +1,132 @@
+"""Find the private torch names that an engine's source uses. Nothing of the engine is imported or executed.
+
+A name is a dotted path as it stands at run time: `torch._inductor.codecache.FxGraphCache.load`. Aliases are followed
+through imports, assignments and the engine's own modules.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from ...errors import UNPARSABLE, CompatError
+from .reader import Reader, Use
+
+# Folders that hold installed packages or generated files, not the engine's source.
+_SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages", "venv"})
+# Namespaces of torch.ops that torch itself fills. All others belong to engines and extensions.
+_TORCH_OPS = frozenset(
+    {"aten", "prims", "prim", "inductor", "inductor_prims", "rngprims", "higher_order", "c10d", "c10d_functional"}
+    | {"_c10d_functional", "_c10d_functional_autograd", "symm_mem", "quantized", "quantized_decomposed", "_quantized"}
+    | {"mkl", "mkldnn", "onednn", "fsdp", "_dtensor", "streams", "profiler"}
+)
+_PRIVATE_PACKAGE = ("torch", "fx", "experimental")  # has no underscore, but torch documents it as internal
+
+
+def private(name: str) -> str | None:
+    """Return the part of a dotted path that is a private torch name, or None.
+
+    Private are modules and names that start with an underscore, whatever is below them, and `torch.fx.experimental`.
+    Special names such as `__version__` are not private, and end the path.
+    """
+    parts = name.split(".")
+    special = next((i for i, part in enumerate(parts) if part.startswith("__") and part.endswith("__")), len(parts))
+    parts = parts[:special]
+    if parts[:1] != ["torch"]:
+        return None
+    if parts[1:2] == ["ops"]:
+        if len(parts) < 4 or parts[2] not in _TORCH_OPS:
+            return None
+        parts = parts[:4]  # without the overload
+    internal = tuple(parts[:3]) == _PRIVATE_PACKAGE or any(part.startswith("_") for part in parts)
+    return ".".join(parts) if internal else None
+
+
+def uses(folder: str, show: Callable[[str], None] = lambda text: None) -> tuple[list[Use], list[str]]:
+    """Find every use of a private torch name below a folder.
+
+    Args:
+        folder: the engine's source folder.
+        show: receives the path of each file before it is read.
+
+    Returns:
+        The uses, in the order of files and lines; and a sentence for each file that cannot be read.
+
+    Raises:
+        CompatError: there is no such folder, or it has no Python file.
+    """
+    files = list(_python_files(folder))
+    if not files:
+        raise CompatError(f"{folder}: there is no Python file in this folder")
+    engine, sentences = _Engine(folder), []
+    for path in files:
+        show(f"reading {path}")
+        try:
+            text = Path(folder, path).read_bytes()
+            if b"torch" in text:
+                engine.add(path, ast.parse(text))
+        except OSError as error:
+            sentences.append(f"{os.path.join(folder, path)}: cannot be read ({error.strerror})")
+        except UNPARSABLE as error:
+            sentences.append(f"{os.path.join(folder, path)}: cannot be parsed by this Python ({error})")
+    return engine.private_uses(), sentences
+
+
+def _python_files(folder: str) -> Iterator[str]:
+    if not os.path.isdir(folder):
+        raise CompatError(f"{folder}: there is no such folder")
+    for where, folders, names in os.walk(folder):
+        folders[:] = sorted(f for f in folders if f not in _SKIPPED and not f.startswith("."))
+        folders[:] = [f for f in folders if not os.path.exists(os.path.join(where, f, "pyvenv.cfg"))]
+        for name in sorted(names):
+            path = os.path.join(where, name)
+            if name.endswith(".py") and os.path.isfile(path):  # not a FIFO, which blocks the reader
+                yield Path(path).relative_to(folder).as_posix()
+
+
+class _Engine:
+    """The files of an engine that have been read: their uses, and the targets of the names in their modules."""
+
+    def __init__(self, folder: str) -> None:
+        self._top = Path(os.path.abspath(folder)).name
+        self._modules: dict[str, dict[str, frozenset[str]]] = {}  # dotted name -> module-level name -> paths
+        self._uses: list[Use] = []
+
+    def add(self, path: str, tree: ast.Module) -> None:
+        names = self._dotted(path)
+        package = names[0] if path.endswith("__init__.py") else names[0].rpartition(".")[0]
+        reader = Reader(path, package, tree)
+        self._uses += reader.uses
+        for name in names:
+            self._modules.setdefault(name, reader.exports)
+
+    def _dotted(self, path: str) -> list[str]:
+        """Return the names under which the engine may import this file, the longest first."""
+        parts = [self._top, *path.removesuffix(".py").split("/")]
+        parts = parts[:-1] if parts[-1] == "__init__" else parts
+        # The given folder is the package, contains it, or contains it in `src` or a like folder.
+        return [".".join(parts[start:]) for start in range(min(3, len(parts)))]
+
+    def private_uses(self) -> list[Use]:
+        found = dict.fromkeys(
+            use._replace(name=name)
+            for use in self._uses
+            for path in self._torch_paths(use.name)
+            if (name := private(path)) is not None
+        )
+        return list(found)
+
+    def _torch_paths(self, path: str, steps: int = 10) -> Iterator[str]:
+        """Follow a path through the engine's own modules until it starts at torch."""
+        if path.startswith("torch."):
+            yield path
+        elif steps:  # two modules may import a name from each other
+            parts = path.split(".")
+            for end in range(len(parts) - 1, 0, -1):
+                exports = self._modules.get(".".join(parts[:end]))
+                if exports is not None:
+                    for target in exports.get(parts[end], ()):
+                        yield from self._torch_paths(".".join([target, *parts[end + 1 :]]), steps - 1)
+                    break

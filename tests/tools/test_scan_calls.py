@@ -1,0 +1,444 @@
+"""`scan --calls` finds each private torch name that an engine uses, and reads from source which torches have it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch_trees as trees
+
+from compat import version
+from compat.__main__ import main
+from compat.errors import CompatError
+from compat.tools.scan.names import Missing, Names, Undecided
+from compat.tools.scan.torches import opened
+from compat.tools.scan.uses import private, uses
+
+# Engine source -> the private names in it, each with how the engine uses it.
+SOURCES = {
+    "import": ("import torch._inductor.ir", {"torch._inductor.ir import"}),
+    "import with alias": (
+        "import torch._inductor.config as c\nc.x = 1",
+        {"torch._inductor.config import", "torch._inductor.config.x set"},
+    ),
+    "import from": (
+        "from torch._inductor.ir import A as B\nB.f()",
+        {"torch._inductor.ir.A import", "torch._inductor.ir.A.f attribute"},
+    ),
+    "import of a module": (
+        "from torch._inductor import config\nconfig.x",
+        {"torch._inductor.config import", "torch._inductor.config.x attribute"},
+    ),
+    "star import": ("from torch._inductor.ir import *", {"torch._inductor.ir import"}),
+    "multi-line import": (
+        "from torch._inductor.ir import (\n    A,  # why\n    B,\n)",
+        {"torch._inductor.ir.A import", "torch._inductor.ir.B import"},
+    ),
+    "attribute": ("import torch\ntorch._dynamo.reset()", {"torch._dynamo.reset attribute"}),
+    "private name of a public class": (
+        "from torch import Tensor\nTensor._make_subclass",
+        {"torch.Tensor._make_subclass attribute"},
+    ),
+    "public name in fx.experimental": (
+        "from torch.fx.experimental.symbolic_shapes import ShapeEnv",
+        {"torch.fx.experimental.symbolic_shapes.ShapeEnv import"},
+    ),
+    "assignment": ("import torch\nc = torch._dynamo.config\nc.x", {"torch._dynamo.config attribute"}),
+    "patch by string": (
+        "from unittest import mock\nmock.patch('torch._inductor.ir.A.f', None)",
+        {"torch._inductor.ir.A.f string"},
+    ),
+    "patch.object": (
+        "from unittest.mock import patch\nfrom torch._inductor import ir\npatch.object(ir.A, 'f', None)",
+        {"torch._inductor.ir import", "torch._inductor.ir.A.f target"},
+    ),
+    "getattr": ("import torch\ngetattr(torch._C, '_f', None)", {"torch._C._f target"}),
+    "getattr that is kept": (
+        "import torch\nA = getattr(torch._C, 'A')\nA.b",
+        {"torch._C.A target", "torch._C.A.b attribute"},
+    ),
+    "monkeypatch.setattr": (
+        "import torch\ndef test(monkeypatch):\n    monkeypatch.setattr(torch._C, '_f', None)",
+        {"torch._C._f set"},
+    ),
+    "import_module": (
+        "import importlib\nm = importlib.import_module('torch._inductor.ir')\nm.A",
+        {"torch._inductor.ir string", "torch._inductor.ir.A attribute"},
+    ),
+    "sys.modules": ("import sys\nsys.modules['torch._C'].f", {"torch._C string", "torch._C.f attribute"}),
+    "config.patch": (
+        "import torch\ntorch._inductor.config.patch({'a.b': 1}, c=2)",
+        {
+            "torch._inductor.config.patch attribute",
+            "torch._inductor.config.a.b target",
+            "torch._inductor.config.c target",
+        },
+    ),
+    "quoted annotation": (
+        "from torch._inductor import ir\ndef f(x: 'ir.A | None') -> 'ir.B': ...",
+        {"torch._inductor.ir import", "torch._inductor.ir.A attribute", "torch._inductor.ir.B attribute"},
+    ),
+    "either of two imports": (
+        "try:\n    from torch._a import f\nexcept ImportError:\n    from torch._b import f\nf.x",
+        {"torch._a.f import", "torch._b.f import", "torch._a.f.x attribute", "torch._b.f.x attribute"},
+    ),
+    "local import": ("def f():\n    import torch\n    return torch._C.f", {"torch._C.f attribute"}),
+    "comprehension": ("import torch\n[torch._C.f(x) for x in y]", {"torch._C.f attribute"}),
+    "f-string": ("import torch\nf'{torch._C.f}'", {"torch._C.f attribute"}),
+    "decorator, base and default": (
+        "import torch\n@torch._C.d\nclass A(torch._C.B):\n    def f(self, x=torch._C.x): ...",
+        {"torch._C.d attribute", "torch._C.B attribute", "torch._C.x attribute"},
+    ),
+    "operator of torch": ("import torch\ntorch.ops.aten._to_copy.default", {"torch.ops.aten._to_copy attribute"}),
+    "special name": ("import torch\ntorch._C.A.__name__", {"torch._C.A attribute"}),
+    # No private torch names:
+    "public": ("import torch\ntorch.compile(torch.nn.Linear.forward)", set()),
+    "version": ("import torch\ntorch.__version__", set()),
+    "operator of an engine": ("import torch\ntorch.ops._C.silu(torch.ops._C_cache_ops)", set()),
+    "comment and docstring": ("'''See torch._inductor.ir.'''\nimport torch  # torch._C", set()),
+    "parameter": ("from torch import nn\ndef f(nn):\n    return nn._x", set()),
+    "rebound": ("import torch\ndef f():\n    torch = 1\n    return torch._x", set()),
+    "name of a class for its methods": (
+        "import torch\nclass A:\n    x = torch\n    def f(self):\n        return x._y",
+        set(),
+    ),
+    "attribute of an object": ("import torch\nself.torch._x", set()),
+}
+
+
+def engine(folder: Path, **files: str) -> str:
+    for name, text in files.items():
+        path = folder / f"{name.replace('__', '/')}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return str(folder)
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_uses_are_found(name, tmp_path):
+    source, expected = SOURCES[name]
+    found, sentences = uses(engine(tmp_path / "engine", module="# torch\n" + source))
+    assert sentences == []
+    assert {f"{use.name} {use.form}" for use in found if use.form != "attribute" or "." in use.name} >= expected
+    if name not in ("assignment", "either of two imports"):
+        extra = {f"{use.name} {use.form}" for use in found} - expected
+        assert extra <= {"torch._inductor.config attribute", "torch._inductor.ir.A attribute"}, extra
+
+
+def test_a_use_has_its_file_and_line(tmp_path):
+    (use,), _ = uses(engine(tmp_path, a__b="import torch\n\ntorch._C.f()\n"))
+    assert (use.path, use.line) == ("a/b.py", 3)
+
+
+@pytest.mark.parametrize(
+    "line", ["from engine.a import C", "from .a import C", "from engine import C", "from . import C"]
+)
+def test_a_name_is_followed_through_the_engines_own_modules(line, tmp_path):
+    package = {"engine__" + "__init": "", "engine__a": "from torch._inductor.codecache import FxGraphCache as C\n"}
+    folder = Path(engine(tmp_path, **package, engine__b=f"import torch\n{line}\nC.load()\n"))
+    (folder / "engine" / "__init__.py").write_text("# torch\nfrom .a import C\n")
+    (use,) = [use for use in uses(str(folder))[0] if use.path == "engine/b.py" and use.form == "attribute"]
+    assert use.name == "torch._inductor.codecache.FxGraphCache.load"
+
+
+def test_modules_that_import_from_each_other_end(tmp_path):
+    folder = engine(tmp_path, a="# torch\nfrom b import x\nx._y\n", b="# torch\nfrom a import x\nx._y\n")
+    assert uses(folder) == ([], [])
+
+
+def test_files_that_cannot_be_parsed_are_named_and_installed_packages_are_skipped(tmp_path):
+    text = "import torch\ntorch._C.f\n"
+    folder = engine(tmp_path, good=text, bad="import torch\n??\n", env__lib__x=text, node_modules__x=text)
+    (tmp_path / "env" / "pyvenv.cfg").write_text("")
+    os.mkfifo(tmp_path / "fifo.py")
+    found, (sentence,) = uses(folder)
+    assert [use.path for use in found] == ["good.py"]
+    assert "bad.py: cannot be parsed by this Python" in sentence
+
+
+@pytest.mark.parametrize("name", ["missing", "empty"])
+def test_a_folder_without_python_is_an_error(name, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CompatError):
+        uses(str(tmp_path / name))
+    assert main(["scan", "--calls", str(tmp_path / name), "torch.whl"]) == 2
+    assert capsys.readouterr().err.startswith(f"compat: {tmp_path / name}: there is no ")
+
+
+# --- what a torch has ----------------------------------------------------------------------------------------------
+
+TORCH = {
+    "torch/_C/__init__.pyi": "def _listed(x: int, y: int = ...) -> None: ...\nclass Tensor:\n    def _m(self): ...\n",
+    "torch/_a/__init__.py": "from .deep import f as g, C\nfrom .star import *\nimport sys\n",
+    "torch/_a/star.py": "def starred(): ...\ndef _hidden(): ...\n",
+    "torch/_a/deep.py": """
+from torch._C import _from_c
+from typing import TYPE_CHECKING, overload
+if TYPE_CHECKING:
+    from x import Only
+@overload
+def f(x): ...
+def f(x, /, y, z=1, *rest, k, l=2, **kw): ...
+try:
+    from fast import h
+except ImportError:
+    def h(a): ...
+class Base:
+    def inherited(self, a): ...
+class C(Base):
+    field = 1
+    def __init__(self, a, b=2):
+        self.on_instance = a
+    @property
+    def prop(self): ...
+    @staticmethod
+    def static(x): ...
+class External(Outside): ...
+@dataclass
+class Data:
+    a: int
+    b: int = 1
+c = C(1)
+alias = C
+numbers = [1]
+def late():
+    global later
+    later = 1
+del numbers2
+numbers3 = 1
+del numbers3
+""",
+    "torch/_a/config.py": "option = 1\nclass inner:\n    deep = 1\ninstall_config_module(sys.modules[__name__])\n",
+    "torch/utils/__init__.py": "",
+    "torch/utils/_config_module.py": "class ConfigModule:\n    _config: dict\n    def patch(self, arg1=None): ...\n",
+    "torch/_lazy.py": "def __getattr__(name): ...\n",
+    "torch/_moving.py": "import sys\nsys.modules['torch._moving.x'] = sys\n",
+    "torchgen/packaged/ATen/native/native_functions.yaml": "- func: _to_copy(Tensor self) -> Tensor\n",
+}
+ANSWERS = {
+    "torch._a.g": "(x, /, y, z=..., *rest, k, l=..., **kw)",
+    "torch._a.deep.f": "(x, /, y, z=..., *rest, k, l=..., **kw)",
+    "torch._a.deep.h": "(a)",
+    "torch._a.C": "(a, b=...)",
+    "torch._a.C.field": "yes",
+    "torch._a.C.inherited": "(self, a)",
+    "torch._a.C.static": "(x)",
+    "torch._a.C.gone": "no",
+    "torch._a.C.on_instance": "undecided",
+    "torch._a.deep.c.on_instance": "yes",
+    "torch._a.deep.c.inherited": "(self, a)",
+    "torch._a.deep.c.prop": "(self)",
+    "torch._a.deep.c.prop.more": "undecided",
+    "torch._a.deep.alias.static": "(x)",
+    "torch._a.deep.External.x": "undecided",
+    "torch._a.deep.Data": "(a, b=...)",
+    "torch._a.deep.numbers": "yes",
+    "torch._a.deep.numbers.append": "yes",
+    "torch._a.deep.numbers3": "undecided",
+    "torch._a.deep.f.cache_clear": "(x, /, y, z=..., *rest, k, l=..., **kw)",
+    "torch._a.deep._from_c": "yes",
+    "torch._a.deep.Only": "undecided",
+    "torch._a.deep.later": "undecided",
+    "torch._a.deep.gone": "no",
+    "torch._a.starred": "()",
+    "torch._a._hidden": "no",
+    "torch._a.star": "yes",
+    "torch._a.missing.x": "no",
+    "torch._a.config.option": "yes",
+    "torch._a.config.gone": "no",
+    "torch._a.config.inner.deep": "yes",
+    "torch._a.config.patch": "(self, arg1=...)",
+    "torch._a.config._config": "yes",
+    "torch._lazy.x": "undecided",
+    "torch._moving.x": "undecided",
+    "torch._C._listed": "(x, y=...)",
+    "torch._C._not_listed": "undecided",
+    "torch._C.Tensor._m": "(self)",
+    "torch._C.Tensor._n": "undecided",
+    "torch.ops.aten._to_copy": "yes",
+    "torch.ops.aten._unknown": "undecided",
+    "torch.ops.symm_mem._x": "undecided",
+}
+
+
+def look_up(names, name):
+    try:
+        found = names.find(name)
+    except Missing:
+        return "no"
+    except Undecided:
+        return "undecided"
+    return found.parameters or "yes"
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    return trees.as_tree(tmp_path_factory.mktemp("torch"), trees.written("2.14.0", trees.NATIVE) | TORCH)
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_a_name_is_looked_up_in_the_source(name, tree):
+    with opened(tree) as read:
+        assert look_up(Names(read), name) == ANSWERS[name]
+
+
+REAL = [
+    "torch._inductor.codecache.FxGraphCache",
+    "torch._inductor.config.patch",
+    "torch._inductor.config.max_autotune",
+    "torch._inductor.config.triton.cudagraphs",
+    "torch._dynamo.config.recompile_limit",
+    "torch._dynamo.mark_dynamic",
+    "torch._inductor.virtualized.V.set_graph_handler",
+    "torch._C._distributed_c10d.Store",
+    "torch.Tensor._make_subclass",
+    "torch._scaled_mm",
+    "torch.nn.Module._call_impl",
+    "torch.utils._pytree.tree_map",
+    "torch._inductor.standalone_compile",
+    "torch._inductor.standalone_compile.CompiledArtifact",
+    "torch._inductor.no_such_thing",
+    "torch._dynamo.config.no_such_option",
+]
+
+
+LIVE = """
+import json, pkgutil, sys, torch._inductor.compile_fx
+def exists(name):
+    try:
+        pkgutil.resolve_name(name)
+    except (ImportError, AttributeError):
+        return False
+    return True
+print(json.dumps({name: exists(name) for name in sys.argv[1:]}))
+"""
+
+
+def test_a_decided_answer_is_that_of_the_running_torch(python):
+    with opened(version.folder()) as read:
+        names = Names(read)
+        answers = {name: look_up(names, name) for name in REAL}
+    assert "undecided" not in answers.values()
+    live = json.loads(python("-c", LIVE, *REAL).stdout)
+    assert {name: answer != "no" for name, answer in answers.items()} == live
+
+
+# --- the command ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two(tmp_path):
+    """An older and a newer torch, which differ in one name of each kind."""
+    old = {
+        "torch/_a.py": "def same(): ...\ndef changed(x): ...\ndef grown(x): ...\ndef moved(): ...\ndef gone(): ...\n",
+        "torch/_b.py": "",
+    }
+    new = {
+        "torch/_a.py": "def same(): ...\ndef changed(x, y): ...\ndef grown(x, y=1): ...\ndef fresh(): ...\n",
+        "torch/_b.py": "def moved(): ...\n",
+    }
+    made = (("2.14.0", old), ("2.15.0", new))
+    return [trees.as_tree(tmp_path / v, trees.written(v, trees.NATIVE) | files) for v, files in made]
+
+
+@pytest.fixture
+def caller(tmp_path):
+    text = "import torch\nfrom torch import _a\n_a.same()\n_a.same()\n_a.changed()\n_a.grown()\n_a.moved()\n_a.gone()\n"
+    text += "_a.fresh()\n_a.never()\n_a.same._mark = True\n_a._ours = 1\ntorch._C._f\n"
+    return engine(tmp_path / "engine", module=text)
+
+
+def test_the_table_says_what_exists_moved_and_changed(caller, two, capsys):
+    assert main(["scan", "--calls", caller, *reversed(two)]) == 0
+    out = capsys.readouterr().out
+    rows = {line.split()[1]: line.split() for line in out.split("\n\n")[1].splitlines()}
+    assert rows["name"] == ["uses", "name", "2.14.0", "2.15.0"]
+    assert rows["torch._a.same"] == ["3", "torch._a.same", "yes", "yes"]
+    assert rows["torch._a.changed"][2:] == ["yes", "changed"]
+    assert rows["torch._a.grown"][2:] == ["yes", "changed"]
+    assert rows["torch._a.moved"][2:] == ["yes", "moved"]
+    assert rows["torch._a.gone"][2:] == ["yes", "no"]
+    assert rows["torch._a.fresh"][2:] == ["no", "yes"]
+    assert rows["torch._a.never"][2:] == ["no", "no"]
+    assert rows["torch._C._f"][2:] == ["undecided", "undecided"]
+    assert "torch._a._ours" not in rows
+    assert "torch._a.moved\n    2.14.0 -> 2.15.0: moved to torch._b.moved\n    used in module.py:7\n" in out
+    assert "torch._a.changed\n    2.14.0 -> 2.15.0: parameters + y\n" in out
+    assert "In none of these torches:\n    torch._a.never: used in module.py:10\n" in out
+    assert "Undecided:\n    torch._C._f, 2.14.0, 2.15.0: torch._C is compiled, and torch ships no stub of it\n" in out
+    assert out.endswith("Set by the engine itself:\n    torch._a._ours: used in module.py:12\n")
+
+
+def test_against_shows_only_differences_and_fails_for_a_lost_name(caller, two, tmp_path, capsys):
+    old, new = two
+    assert main(["scan", "--calls", caller, new, "--against", old]) == 1
+    out = capsys.readouterr().out
+    assert "torch._a.gone" in out
+    assert "torch._a.same" not in out
+    same = shutil.copytree(old, tmp_path / "same")
+    assert main(["scan", "--calls", caller, str(same), "--against", old]) == 0
+    assert "nothing differs: 2.14.0 [1], 2.14.0 [2]" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("name", "status"), [("grown", 0), ("changed", 1), ("moved", 1), ("fresh", 0)])
+def test_the_exit_status_says_whether_a_call_may_break(name, status, two, tmp_path):
+    folder = engine(tmp_path / "one", module=f"import torch\ntorch._a.{name}(1)\n")
+    old, new = two
+    assert main(["scan", "--calls", folder, new, "--against", old]) == status
+
+
+def test_a_missing_old_torch_is_an_error_before_any_table(caller, two, capsys):
+    assert main(["scan", "--calls", caller, *two, "--against", "none"]) == 2
+    assert capsys.readouterr() == ("", "compat: none: there is no such file or folder\n")
+
+
+def test_json_has_every_use_and_answer(caller, two, capsys):
+    assert main(["scan", "--calls", caller, *two, "none", "--json"]) == 2
+    said = json.loads(capsys.readouterr().out)
+    assert [torch["torch"] for torch in said["torches"]] == ["2.14.0", "2.15.0"]
+    assert said["unreadable"] == ["none: there is no such file or folder"]
+    names = {name["name"]: name for name in said["names"]}
+    changed = names["torch._a.changed"]
+    assert changed["uses"] == 1
+    assert changed["sites"] == [{"path": "module.py", "line": 5, "form": "attribute"}]
+    assert [torch["parameters"] for torch in changed["torches"]] == ["(x)", "(x, y)"]
+    assert [(one["what"], one["breaks"]) for one in changed["differences"]] == [("parameters + y", True)]
+    assert names["torch._a._ours"]["set_by_engine"]
+    assert [torch["answer"] for torch in names["torch._a.moved"]["torches"]] == ["yes", "moved"]
+
+
+def test_a_wheel_answers_as_a_tree(caller, two, tmp_path, capsys):
+    for number, path in enumerate(two):
+        files = {p.relative_to(path).as_posix(): p.read_text() for p in Path(path).rglob("*.py")}
+        trees.as_wheel(tmp_path / f"{number}.whl", files)
+    assert main(["scan", "--calls", caller, *two]) == 0
+    assert main(["scan", "--calls", caller, *(str(tmp_path / f"{n}.whl") for n in (0, 1))]) == 0
+    out = capsys.readouterr().out
+    assert out[: len(out) // 2] == out[len(out) // 2 :]
+
+
+def test_nothing_of_the_engine_or_torch_is_imported(caller, two, tmp_path):
+    for folder in (caller, *two):
+        for path in Path(folder).rglob("*.py"):
+            path.write_text(path.read_text() + f"\nopen({str(tmp_path / 'ran')!r}, 'w')\n")
+    code = f"import sys; from compat.__main__ import main; main(['scan', '--calls', {caller!r}, *{two!r}])"
+    subprocess.run([sys.executable, "-c", f"{code}; assert 'torch' not in sys.modules"], check=True)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(("name", "expected"), [
+    ("torch._C", "torch._C"),
+    ("torch.nn.Module", None),
+    ("torch.nn.Module._call_impl", "torch.nn.Module._call_impl"),
+    ("torch._C.__doc__", "torch._C"),
+    ("torch.__version__", None),
+    ("torch.fx.experimental", "torch.fx.experimental"),
+    ("torch.ops._C.f", None),
+    ("torch.ops._c10d_functional.f.default", "torch.ops._c10d_functional.f"),
+    ("torchvision._C", None),
+])  # fmt: skip
+def test_private_names_are_told_from_public_ones(name, expected):
+    assert private(name) == expected
