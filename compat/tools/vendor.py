@@ -1,7 +1,7 @@
-"""`python -m compat vendor`: the runtime copied into an engine's tree, with a manifest that tells whether it is whole.
+"""Copy the runtime into an engine's tree, with a manifest that tells whether the copy is complete and unmodified.
 
-A copy is made whole beside its place and then exchanged with what stands there, so an interrupted run leaves the old
-copy or the new one.
+A copy is built beside its place and then exchanged with the folder that is there. If a run is interrupted, the old copy
+or the new one is in place, never a mixture.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from .. import __version__
 from ..errors import CompatError
+from .subset import subset
 
 PACKAGE = Path(__file__).parents[1]
 LEFT_BEHIND = ("tools", "__pycache__")
@@ -30,10 +31,19 @@ TESTED = ("2.9.1", "2.10.0", "2.11.0", "2.12.0", "2.12.1", "2.13.0", "2.14.0", "
 Files = dict[str, bytes]
 
 
+class Options(NamedTuple):
+    """How a copy was made. The manifest keeps it, so that an update makes the new copy in the same way."""
+
+    torch: str | None = None  # the range of torches that the copy is for
+    shims: tuple[str, ...] | None = None  # the shims that were asked for
+    header: str = ""  # the first lines of each Python file
+
+
 class Copy(NamedTuple):
-    """A copy as it is, held against its own manifest."""
+    """A copy on disk, compared with its own manifest."""
 
     version: str
+    options: Options
     changed: list[str]
     missing: list[str]
     extra: list[str]
@@ -45,37 +55,93 @@ class Copy(NamedTuple):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
-    parser.add_argument("dest", metavar="DEST", help="the folder that holds the copy, or will hold it")
+    place = "the folder that holds the copy, or will hold it: engine/third_party, which linters leave alone"
+    parser.add_argument("dest", metavar="DEST", help=place)
     parser.add_argument("--name", help="the name of the copy in that folder (default: compat)")
+    parser.add_argument("--torch", metavar="SPEC", help="leave out what no torch in this range can use, as in '>=2.14'")
+    parser.add_argument("--shims", nargs="+", metavar="SHIM", help="leave out all other shims")
+    parser.add_argument("--header", metavar="FILE", help="start each Python file with the text of this file")
+    whole = "forget the --torch, --shims and --header of the copy that is there; without it, an update keeps them"
+    parser.add_argument("--whole", action="store_true", help=whole)
     parser.add_argument("--force", action="store_true", help="overwrite a copy that was edited")
     parser.add_argument("--check", action="store_true", help="change nothing; list the edits in the copy")
 
 
-def run(dest: str, name: str | None, force: bool, check: bool) -> int:
-    """The command. Returns 0, or 1 where a copy is not what its manifest says. Raises ValueError and CompatError."""
+def run(
+    dest: str,
+    name: str | None = None,
+    torch: str | None = None,
+    shims: list[str] | None = None,
+    header: str | None = None,
+    whole: bool = False,
+    force: bool = False,
+    check: bool = False,
+) -> int:
+    """Run the command.
+
+    Args:
+        dest: the folder of the copy, or the folder that holds it.
+        name: the name of the copy.
+        torch: a version specifier. Shims and adapters that no torch in it can use are left out.
+        shims: the shims to keep.
+        header: a file of comment lines, for the start of each Python file.
+        whole: do not take `torch`, `shims` and `header` from the copy that is there.
+        force: overwrite a copy that was edited.
+        check: change nothing.
+
+    Returns:
+        0, or 1 if the copy was edited.
+
+    Raises:
+        ValueError: an argument cannot be used.
+        CompatError: the folder cannot be read or written, or it has something else in it.
+    """
     if name is not None and (not name.isidentifier() or keyword.iskeyword(name)):
         raise ValueError(f"--name is {name!r}; it can be any name that Python can import")
-    # The target of a link is replaced, not the link. os.path, since Path raises for names and links that lead nowhere.
+    if check and (torch or shims or header or whole):
+        raise ValueError("--check takes no --torch, --shims, --header or --whole; the manifest of the copy has them")
+    asked = Options(torch, None if shims is None else tuple(shims), _header(header) if header else "")
+    # Replace the target of a link, not the link. Path.exists raises for some names; os.path.exists does not.
     there = name is None and os.path.exists(os.path.join(dest, MANIFEST))
     place = Path(os.path.realpath(dest if there else os.path.join(dest, name or PACKAGE.name)))
     try:
-        return _check(place) if check else _vendor(place, force)
+        return _check(place) if check else _vendor(place, asked, whole, force)
     except OSError as error:
         raise CompatError(f"{error.filename or place}: {error.strerror or error}") from error
+
+
+def _header(path: str) -> str:
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise ValueError(f"--header is {path!r}, which cannot be read: {error}") from error
+    lines = text.splitlines()
+    if not any(lines) or not all(line.startswith("#") or not line.strip() for line in lines):
+        raise ValueError(
+            f"--header is {path!r}; it can be a file of Python comments, with `#` at the start of each line"
+        )
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _check(place: Path) -> int:
     copy = read(place)
     differences = list(copy.differences())
     if differences:
-        print(f"{place} is not compat {copy.version} as it was vendored:", *differences, sep="\n")
+        print(f"{place} differs from compat {copy.version} as it was vendored:", *differences, sep="\n")
         return 1
-    print(f"{place} is compat {copy.version}, whole and unmodified")
+    print(f"{place} is compat {copy.version}, complete and unmodified{_described(copy.options)}")
     return 0
 
 
-def _vendor(place: Path, force: bool) -> int:
-    files = runtime()
+def _described(options: Options) -> str:
+    words = [f"for torch {options.torch}"] if options.torch else []
+    words += [f"with the shims {', '.join(options.shims)}"] if options.shims is not None else []
+    words += ["with a header"] if options.header else []
+    return f" ({', '.join(words)})" if words else ""
+
+
+def _vendor(place: Path, asked: Options, whole: bool, force: bool) -> int:
+    runtime(asked)  # raises for what was asked for, before anything is written
     place.parent.mkdir(parents=True, exist_ok=True)
     tidy(place)
     before = None
@@ -89,27 +155,51 @@ def _vendor(place: Path, force: bool) -> int:
                 f"{place}`. To overwrite them: --force."
             )
             return 1
+    kept = before.options if before and not whole else Options()
+    options = Options(asked.torch or kept.torch, asked.shims or kept.shims, asked.header or kept.header)
+    files = runtime(options)
     replace(place, files)
-    print(f"{place} is compat {__version__} now" + (f"; it was {before.version}" if before else ""))
+    print(
+        f"{place} is now compat {__version__}{_described(options)}" + (f"; it was {before.version}" if before else "")
+    )
+    for shim, reason in subset(options.torch, options.shims).left_out.items():
+        print(f"  left out: {shim} ({reason})")
     return 0
 
 
-def runtime() -> Files:
-    """Return the files of a copy, the manifest included."""
+def runtime(options: Options = Options()) -> Files:  # noqa: B008 (immutable)
+    """Return the files of a copy by path, including the manifest.
+
+    Raises:
+        ValueError: the options name an unknown shim, or a range without a torch.
+        CompatError: the licence of this package cannot be found.
+    """
+    chosen = subset(options.torch, options.shims)
     files = {}
     for path in sorted(PACKAGE.rglob("*")):
-        inside = path.relative_to(PACKAGE)
-        if inside.parts[0] not in LEFT_BEHIND and (path.suffix == ".py" or path.name == "py.typed"):
-            files[inside.as_posix()] = path.read_bytes()
+        inside = path.relative_to(PACKAGE).as_posix()
+        is_runtime = inside.split("/")[0] not in LEFT_BEHIND and not chosen.removes(inside)
+        if is_runtime and path.suffix == ".py":
+            files[inside] = options.header.encode() + chosen.trim(inside, path.read_bytes())
+        elif is_runtime and path.name == "py.typed":
+            files[inside] = path.read_bytes()
     files[LICENSE] = _license().read_bytes()
-    digests = {path: digest(content) for path, content in files.items()}
-    manifest = {"compat": __version__, "tested_on_torch": TESTED, "files": digests}
+    manifest = {
+        "compat": __version__,
+        "tested_on_torch": [version for version in TESTED if chosen.covers(version)],
+        "torch": options.torch,
+        "shims": options.shims,
+        "header": options.header,
+        "left_out": chosen.left_out,
+        "adapters_left_out": chosen.adapters,
+        "files": {path: digest(content) for path, content in files.items()},
+    }
     files[MANIFEST] = (json.dumps(manifest, indent=2) + "\n").encode()
     return files
 
 
 def _license() -> Path:
-    """Beside the package in a checkout; where pip installed it, in what pip keeps about it."""
+    """Return the path of the licence: in pip's metadata if pip installed the package, else beside it in a checkout."""
     about = PACKAGE.parent / f"{PACKAGE.name}-{__version__}.dist-info"
     for path in (about / "licenses" / LICENSE, about / LICENSE):
         if path.is_file():
@@ -120,24 +210,31 @@ def _license() -> Path:
 
 
 def digest(content: bytes) -> str:
-    # Line ends do not count: git may turn them when it checks a copy out.
+    # Line ends do not count, because git may convert them when it checks a copy out.
     return hashlib.sha256(content.replace(b"\r\n", b"\n")).hexdigest()
 
 
 def read(place: Path) -> Copy:
-    """The copy at `place`. Raises CompatError where there is none."""
+    """Read the copy at `place`.
+
+    Raises:
+        CompatError: there is no copy, or its manifest is not one of compat's.
+    """
     try:
         manifest = json.loads((place / MANIFEST).read_bytes())
         version, digests = manifest["compat"], dict(manifest["files"])
+        shims = manifest.get("shims")  # copies of compat 0.1 have no options
+        options = Options(manifest.get("torch"), None if shims is None else tuple(shims), manifest.get("header", ""))
     except (FileNotFoundError, NotADirectoryError):
         raise CompatError(f"{place} is no copy of compat: it has no {MANIFEST}") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise CompatError(f"{place} is no copy of compat: its {MANIFEST} is not one of compat's") from None
     inside = [path.relative_to(place) for path in place.rglob("*") if not path.is_dir()]
     here = {path.as_posix(): place / path for path in inside if "__pycache__" not in path.parts}
     del here[MANIFEST]
     changed = [name for name in here if name in digests and digest(here[name].read_bytes()) != digests[name]]
-    return Copy(version, sorted(changed), sorted(digests.keys() - here.keys()), sorted(here.keys() - digests.keys()))
+    missing, extra = digests.keys() - here.keys(), here.keys() - digests.keys()
+    return Copy(version, options, sorted(changed), sorted(missing), sorted(extra))
 
 
 def _aside(place: Path, why: str) -> Path:
@@ -145,7 +242,7 @@ def _aside(place: Path, why: str) -> Path:
 
 
 def replace(place: Path, files: Files) -> None:
-    """Makes `place` a folder of exactly these files. It is what it was until, in one step, it is that."""
+    """Make `place` a folder of exactly these files. The last step alone changes `place`."""
     new = _aside(place, "new")
     try:
         for name, content in files.items():
@@ -157,12 +254,15 @@ def replace(place: Path, files: Files) -> None:
         else:
             os.replace(new, place)
     finally:
-        shutil.rmtree(new, ignore_errors=True)  # the old copy, or what there is of a new one that failed
+        shutil.rmtree(new, ignore_errors=True)  # the old copy, or a new one that is not complete
 
 
 def exchange(new: Path, place: Path) -> None:
-    """Swaps two folders. In one step where the system can (Linux). Elsewhere in two, and a run that is killed between
-    them leaves the old copy aside, where `tidy` finds it."""
+    """Swap two folders.
+
+    Linux does it in one step. Elsewhere it takes two: if a run is killed between them, the old copy stays aside, and
+    the next run puts it back with `tidy`.
+    """
     if _exchange_in_one_step(new, place):
         return
     old = _aside(place, "old")
@@ -185,7 +285,7 @@ def _exchange_in_one_step(one: Path, other: Path) -> bool:
 
 
 def tidy(place: Path) -> None:
-    """Cleans up after a run that was killed: puts an old copy back that has no successor, removes the rest."""
+    """Clean up after a run that was killed: put back an old copy that has no successor, and remove the rest."""
     for left in list(place.parent.iterdir()):
         if left.name.startswith(f".{place.name}.old-") and not place.exists():
             os.replace(left, place)

@@ -1,0 +1,189 @@
+"""Choose the shims and adapters that a vendored copy needs for a range of torches, and leave the others out."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Collection, Iterable, Iterator
+from typing import NamedTuple
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import InvalidVersion, Version
+
+from ..adapters import NEWEST_FIRST, minor_of
+from ..shims.base import Shim, all_shims, named
+from .scan.support import Modes, known
+
+Minor = tuple[int, ...]
+
+
+class Subset(NamedTuple):
+    """The parts that a copy leaves out, and the request that decides it."""
+
+    torch: str | None  # a specifier, as in ">=2.14"; None: every torch
+    shims: tuple[str, ...] | None  # the names that were asked for; None: all
+    left_out: dict[str, str]  # shims, each with the reason
+    adapters: tuple[str, ...]  # left out, as in "torch_2_9"
+
+    def covers(self, torch: str) -> bool:
+        """Return whether the copy is for this version of torch."""
+        return self.torch is None or _specifier(self.torch).contains(torch, prereleases=True)
+
+    def removes(self, path: str) -> bool:
+        """Return whether a file of the runtime is left out."""
+        folder, _, name = path.partition("/")
+        name = name.removesuffix(".py")
+        return (folder == "shims" and name in self.left_out) or (folder == "adapters" and name in self.adapters)
+
+    def trim(self, path: str, source: bytes) -> bytes:
+        """Remove the imports of modules that are left out, and the lines that list their names."""
+        if path == "__init__.py":
+            return _without(source, {f"shims.{name}" for name in self.left_out})
+        if path == "adapters/__init__.py":
+            return _without(source, set(self.adapters))
+        return source
+
+
+def subset(torch: str | None, shims: Collection[str] | None) -> Subset:
+    """Decide what a copy for these torches and shims leaves out.
+
+    Args:
+        torch: a version specifier.
+        shims: the names of the shims that the engine uses. None: all that a torch in the range can use.
+
+    Raises:
+        ValueError: there is no such shim, or `torch` is no specifier, or no torch is in it.
+    """
+    asked = None if shims is None else tuple(dict.fromkeys(shims))
+    named(asked or ())
+    left_out: dict[str, str] = {}
+    if torch is not None:
+        minors = list(_minors(_specifier(torch)))
+        torches = _recorded(_specifier(torch), minors)
+        reasons = {shim.name: _unused(shim, torches, torch) for shim in all_shims()}
+        left_out = {name: reason for name, reason in reasons.items() if reason}
+    if asked is not None:
+        needed = _needed(set(asked) - left_out.keys())
+        left_out |= {s.name: "not among --shims" for s in all_shims() if s.name not in needed | left_out.keys()}
+    else:
+        left_out = {name: reason for name, reason in left_out.items() if name not in _needed(_kept(left_out))}
+    adapters = [] if torch is None else _adapters_before(min(minors))
+    return Subset(torch, asked, left_out, tuple(adapters))
+
+
+def _kept(left_out: Collection[str]) -> set[str]:
+    return {shim.name for shim in all_shims() if shim.name not in left_out}
+
+
+def _needed(names: set[str]) -> set[str]:
+    """Return these shims and the shims whose modules theirs import."""
+    modules = {shim.name: shim for shim in all_shims()}
+    todo, needed = list(names), set(names)
+    while todo:
+        imported = set(_imports(modules[todo.pop()])) & modules.keys()
+        todo += imported - needed
+        needed |= imported
+    return needed
+
+
+def _imports(shim: Shim) -> Iterator[str]:
+    from .. import shims
+
+    path = f"{next(iter(shims.__path__))}/{shim.name}.py"
+    with open(path, encoding="utf-8") as file:
+        tree = ast.parse(file.read())
+    yield from (node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level == 1)
+
+
+# --- torches -------------------------------------------------------------------------------------------------------
+
+
+def _specifier(text: str) -> SpecifierSet:
+    plain = re.sub(r"^torch\b\s*", "", text.strip())
+    try:
+        return SpecifierSet(f"=={plain}.*" if re.fullmatch(r"\d+\.\d+", plain) else plain)
+    except InvalidSpecifier:
+        pass
+    try:
+        return SpecifierSet(f"=={Version(plain)}")
+    except InvalidVersion:
+        raise ValueError(f"--torch is {text!r}; it can be a version specifier such as '>=2.14'") from None
+
+
+def _minors(torches: SpecifierSet) -> Iterator[Minor]:
+    """Yield the minors of all releases in the range, up to some that do not exist yet.
+
+    Raises:
+        ValueError: no torch is in the range.
+    """
+    newest = minor_of(NEWEST_FIRST[0])
+    grid = [f"2.{minor}.{micro}" for minor in range(newest[1] + 5) for micro in range(10)]
+    grid += [f"{newest[0] + 1}.0.0"]
+    grid += [edge.version for edge in torches if not edge.version.endswith("*")]  # as in ==2.14.0a0+git12
+    inside = {Version(text).release[:2] for text in grid if torches.contains(text, prereleases=True)}
+    if not inside:
+        raise ValueError(f"--torch is {str(torches)!r}; there is no torch version in it")
+    yield from sorted(inside)
+
+
+def _recorded(torches: SpecifierSet, minors: Iterable[Minor]) -> list[str]:
+    """Return the torches in `support.json` that stand for the range.
+
+    They stand for their minor. A minor that has not been recorded is represented by its neighbours on both sides.
+    """
+    by_minor: dict[Minor, list[str]] = {}
+    for torch in known():
+        by_minor.setdefault(Version(torch).release[:2], []).append(torch)
+    found: list[str] = []
+    for minor in minors:
+        if minor in by_minor:
+            here = by_minor[minor]
+            found += [torch for torch in here if torches.contains(torch, prereleases=True)] or here
+        else:
+            older, newer = [m for m in by_minor if m < minor], [m for m in by_minor if m > minor]
+            found += [torch for m in (older[-1:] + newer[:1]) for torch in by_minor[m]]
+    return list(dict.fromkeys(found))
+
+
+def _unused(shim: Shim, torches: list[str], text: str) -> str:
+    """Return why none of these torches can use the shim. "": at least one can, or it is not known."""
+    modes: list[Modes | None] = [known()[torch]["live"].get(shim.name) for torch in torches]
+    got = [(mode["auto"], mode["backport"]) if mode else ("undecided", "undecided") for mode in modes]
+    if shim.kind == "fix" and all(auto == "native" for auto, _ in got):
+        return f"every torch {text} has it"  # a fix that is native does nothing
+    if all((auto, backport) == ("noop", "no") for auto, backport in got):
+        return f"no torch {text} fits it"
+    return ""
+
+
+def _adapters_before(oldest: Minor) -> list[str]:
+    """Return the adapters of minors that are older than all torches in the range.
+
+    Newer ones stay: each adapter is a list of differences from the next newer one.
+    """
+    speaking = next((minor_of(a) for a in NEWEST_FIRST if minor_of(a) <= oldest), (0, 0))
+    return [a.__name__.rpartition(".")[2] for a in NEWEST_FIRST if minor_of(a) < speaking]
+
+
+# --- source text ---------------------------------------------------------------------------------------------------
+
+
+def _without(source: bytes, modules: Collection[str]) -> bytes:
+    """Remove the relative imports of these modules, and the items of lists that name what the imports bound."""
+    tree = ast.parse(source)
+    lines = source.decode().splitlines(keepends=True)
+    gone: set[str] = set()
+    drop: set[int] = set()
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and node.level:
+            whole = node.module in modules
+            items = [alias for alias in node.names if whole or (node.module is None and alias.name in modules)]
+            gone |= {alias.asname or alias.name for alias in items}
+            drop |= (
+                set(range(node.lineno, (node.end_lineno or node.lineno) + 1)) if whole else {a.lineno for a in items}
+            )
+    for listed in ast.walk(tree):
+        for item in listed.elts if isinstance(listed, (ast.List, ast.Tuple)) else ():
+            if (getattr(item, "id", None) or getattr(item, "value", None)) in gone:
+                drop.add(item.lineno)
+    return "".join(line for number, line in enumerate(lines, 1) if number not in drop).encode()

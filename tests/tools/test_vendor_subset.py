@@ -1,0 +1,252 @@
+"""`vendor --torch --shims --header`: a copy without what its engine cannot use, that remembers how it was made."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from compat.__main__ import main
+from compat.adapters import NAMES, NEWEST_FIRST
+from compat.shims.base import all_shims
+from compat.tools import vendor
+from compat.tools.scan.support import known
+from compat.tools.subset import subset
+
+HEADER = "# SPDX-License-Identifier: Apache-2.0\n# SPDX-FileCopyrightText: the engine\n"
+FIXES = {shim.name for shim in all_shims() if shim.kind == "fix"}
+
+
+def manifest(copy: Path) -> dict[str, Any]:
+    read: dict[str, Any] = json.loads((copy / vendor.MANIFEST).read_bytes())
+    return read
+
+
+def modules(copy: Path, folder: str) -> set[str]:
+    return {path.stem for path in (copy / folder).glob("*.py")}
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    return tmp_path / "third_party"
+
+
+@pytest.fixture
+def header(tmp_path: Path) -> str:
+    (tmp_path / "header.txt").write_text(HEADER)
+    return str(tmp_path / "header.txt")
+
+
+def vendored(place: Path, *options: str) -> Path:
+    assert main(["vendor", str(place), *options]) == 0
+    return place / "compat"
+
+
+# --- the choice ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("torch", "gone", "stays"), [
+    (">=2.14", {"view_meta_cache", "fx_strides", "cache_dir"}, {"pattern_matcher_dtypes", "lazy_graph_module"}),
+    (">=2.13", {"fx_strides", "cache_dir"}, {"view_meta_cache"}),
+    ("==2.14.0", {"view_meta_cache"}, {"pattern_matcher_dtypes"}),
+    ("2.14", {"view_meta_cache"}, {"pattern_matcher_dtypes"}),
+    ("torch>=2.14.1,<2.15", {"view_meta_cache"}, {"pattern_matcher_dtypes"}),
+    ("==2.14.0a0+git12", {"view_meta_cache"}, {"pattern_matcher_dtypes"}),
+    (">=2.99", {"view_meta_cache"}, {"pattern_matcher_dtypes"}),
+    ("==2.11.*", {"fx_cache_pickle"}, {"fx_strides", "aot_runtime_env", "realize_on_reuse"}),
+    (">=2.9", set(), FIXES),
+])  # fmt: skip
+def test_shims_that_no_torch_in_the_range_can_use_are_left_out(torch: str, gone: set[str], stays: set[str]) -> None:
+    left_out = subset(torch, None).left_out
+    assert gone <= left_out.keys()
+    assert not stays & left_out.keys()
+    assert all(shim not in left_out for shim in ("lazy_graph_module", "realize_on_reuse"))  # an engine calls them
+
+
+@pytest.mark.parametrize(("torch", "oldest"), [
+    (">=2.14", "torch_2_14"),
+    ("==2.14.1", "torch_2_14"),
+    (">=2.12,<2.14", "torch_2_12"),
+    (">=2.14.0.dev1", "torch_2_14"),
+    ("<2.12", "torch_2_9"),
+    (">=2.4", "torch_2_9"),
+    (">=2.99", "torch_2_15"),
+])  # fmt: skip
+def test_adapters_older_than_the_range_are_left_out_and_newer_ones_stay(torch: str, oldest: str) -> None:
+    names = [adapter.__name__.rpartition(".")[2] for adapter in NEWEST_FIRST]
+    kept = [name for name in names if name not in subset(torch, None).adapters]
+    assert kept == names[: names.index(oldest) + 1]
+
+
+def test_every_left_out_fix_is_native_on_every_recorded_torch_in_the_range() -> None:
+    for name in subset(">=2.13", None).left_out:
+        for torch in ("2.13.0", "2.14.1", "2.15.0"):
+            assert known()[torch]["live"][name]["auto"] == "native"
+
+
+def test_without_a_range_or_names_nothing_is_left_out() -> None:
+    assert subset(None, None) == (None, None, {}, ())
+
+
+def test_named_shims_are_kept_with_the_shims_that_they_import() -> None:
+    left_out = subset(None, ["lazy_graph_break"]).left_out
+    assert set(NAMES) - left_out.keys() == {"lazy_graph_break", "lazy_graph_module"}
+    assert left_out["fx_strides"] == "not among --shims"
+
+
+def test_a_named_shim_that_no_torch_can_use_is_left_out_with_the_reason() -> None:
+    left_out = subset(">=2.14", ["fx_strides", "pattern_matcher_dtypes"]).left_out
+    assert left_out["fx_strides"] == "every torch >=2.14 has it"
+    assert "pattern_matcher_dtypes" not in left_out
+
+
+@pytest.mark.parametrize(("options", "said"), [
+    (["--torch", "new"], "--torch is 'new'; it can be a version specifier such as '>=2.14'"),
+    (["--torch", "<1.0"], "there is no torch version in it"),
+    (["--shims", "nothing"], "there is no shim 'nothing'"),
+    (["--header", "nowhere.txt"], "--header is 'nowhere.txt', which cannot be read"),
+    (["--check", "--torch", ">=2.14"], "--check takes no --torch"),
+])  # fmt: skip
+def test_an_unusable_option_is_one_sentence_and_writes_nothing(
+    options: list[str], said: str, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["vendor", str(place), *options]) == 2
+    assert said in capsys.readouterr().err
+    assert not place.exists()
+
+
+# --- the copy ------------------------------------------------------------------------------------------------------
+
+
+def test_a_smaller_copy_lacks_the_files_and_every_mention_in_imports(place: Path) -> None:
+    copy = vendored(place, "--torch", ">=2.14", "--shims", "pattern_matcher_dtypes")
+    assert modules(copy, "shims") & set(NAMES) == {"pattern_matcher_dtypes"}
+    assert modules(copy, "adapters") == {"__init__", "torch_2_14", "torch_2_15"}
+    for path in copy.rglob("*.py"):
+        ast.parse(path.read_bytes())
+    init = (copy / "__init__.py").read_text()
+    assert "lazy_graph_module" not in init
+    assert "force_recompile" not in init
+    assert '"install"' in init
+    adapters = (copy / "adapters" / "__init__.py").read_text()
+    assert "torch_2_13,\n" not in adapters
+    assert adapters.count("torch_2_14,\n") == 2
+
+
+@pytest.mark.parametrize("options", [[], ["--shims", "pattern_matcher_dtypes"]], ids=["range", "range and shims"])
+def test_a_smaller_copy_can_be_imported(options: list[str], place: Path) -> None:
+    vendored(place, "--torch", ">=2.14", *options)
+    code = "import compat; from compat.adapters import NEWEST_FIRST; print(len(NEWEST_FIRST), compat.__all__)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=place, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("2 ")
+    assert ("realize_on_reuse" in done.stdout) is (not options)
+
+
+def test_all_other_files_are_unchanged(place: Path) -> None:
+    copy = vendored(place, "--torch", ">=2.14")
+    for path in copy.rglob("*.py"):
+        inside = path.relative_to(copy)
+        if inside.as_posix() not in ("__init__.py", "adapters/__init__.py"):
+            assert path.read_bytes() == (vendor.PACKAGE / inside).read_bytes()
+
+
+def test_the_manifest_records_how_the_copy_was_made(place: Path, header: str) -> None:
+    copy = vendored(place, "--torch", ">=2.14", "--shims", "pattern_matcher_dtypes", "--header", header)
+    read = manifest(copy)
+    assert (read["torch"], read["shims"], read["header"]) == (">=2.14", ["pattern_matcher_dtypes"], HEADER)
+    assert read["left_out"]["fx_strides"] == "every torch >=2.14 has it"
+    assert read["left_out"]["lazy_graph_module"] == "not among --shims"
+    assert read["adapters_left_out"] == ["torch_2_13", "torch_2_12", "torch_2_11", "torch_2_10", "torch_2_9"]
+    assert read["tested_on_torch"] == [torch for torch in vendor.TESTED if torch.startswith(("2.14", "2.15"))]
+    assert "shims/fx_strides.py" not in read["files"]
+
+
+def test_a_complete_copy_leaves_nothing_out(place: Path) -> None:
+    read = manifest(vendored(place))
+    assert (read["torch"], read["shims"], read["header"], read["left_out"]) == (None, None, "", {})
+
+
+def test_an_update_keeps_range_shims_and_header(place: Path, header: str, capsys: pytest.CaptureFixture[str]) -> None:
+    copy = vendored(place, "--torch", ">=2.14", "--shims", "pattern_matcher_dtypes", "--header", header)
+    before = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()}
+    capsys.readouterr()
+    vendored(place)
+    assert {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()} == before
+    assert "(for torch >=2.14, with the shims pattern_matcher_dtypes, with a header)" in capsys.readouterr().out
+
+
+def test_an_option_replaces_that_of_the_copy_and_whole_forgets_all(place: Path, header: str) -> None:
+    copy = vendored(place, "--torch", ">=2.14", "--header", header)
+    vendored(place, "--torch", ">=2.13")
+    assert manifest(copy)["torch"] == ">=2.13"
+    assert manifest(copy)["header"] == HEADER
+    assert "view_meta_cache" in modules(copy, "shims")
+    vendored(place, "--whole")
+    assert (manifest(copy)["torch"], manifest(copy)["header"], manifest(copy)["left_out"]) == (None, "", {})
+    assert set(NAMES) <= modules(copy, "shims")
+
+
+def test_a_copy_of_a_version_without_options_is_updated_to_a_complete_one(place: Path) -> None:
+    copy = vendored(place)
+    old = manifest(copy)
+    (copy / vendor.MANIFEST).write_text(json.dumps({"compat": "0.1.0", "files": old["files"]}))
+    vendored(place)
+    assert manifest(copy) == old
+
+
+@pytest.mark.parametrize("edit", ["add", "remove", "change"])
+def test_check_finds_edits_in_a_smaller_copy(edit: str, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy = vendored(place, "--torch", ">=2.14")
+    assert main(["vendor", str(place), "--check"]) == 0
+    assert "(for torch >=2.14)" in capsys.readouterr().out
+    if edit == "add":
+        (copy / "shims" / "fx_strides.py").write_bytes((vendor.PACKAGE / "shims" / "fx_strides.py").read_bytes())
+    elif edit == "remove":
+        (copy / "shims" / "pattern_matcher_dtypes.py").unlink()
+    else:
+        (copy / "__init__.py").write_bytes((vendor.PACKAGE / "__init__.py").read_bytes() + b"\n")
+    assert main(["vendor", str(place), "--check"]) == 1
+
+
+# --- the header ----------------------------------------------------------------------------------------------------
+
+
+def test_the_header_starts_each_python_file_and_check_accepts_it(place: Path, header: str) -> None:
+    copy = vendored(place, "--header", header)
+    for path in copy.rglob("*.py"):
+        text = path.read_text()
+        assert text.startswith(HEADER)
+        assert text.removeprefix(HEADER) == (vendor.PACKAGE / path.relative_to(copy)).read_text()
+    assert not (copy / "LICENSE").read_text().startswith("# SPDX")
+    assert main(["vendor", str(place), "--check"]) == 0
+
+
+def test_a_removed_header_is_an_edit(place: Path, header: str, capsys: pytest.CaptureFixture[str]) -> None:
+    copy = vendored(place, "--header", header)
+    path = copy / "version.py"
+    path.write_text(path.read_text().removeprefix(HEADER))
+    capsys.readouterr()
+    assert main(["vendor", str(place), "--check"]) == 1
+    assert capsys.readouterr().out.splitlines()[1:] == ["  changed  version.py"]
+
+
+def test_a_header_without_a_final_newline_gets_one(place: Path, tmp_path: Path) -> None:
+    (tmp_path / "short.txt").write_bytes(b"# one\r\n# two")
+    copy = vendored(place, "--header", str(tmp_path / "short.txt"))
+    assert (copy / "version.py").read_bytes().startswith(b"# one\n# two\n")
+
+
+@pytest.mark.parametrize("text", ["import os\n", "# fine\nprint()\n", "", "\n\n"])
+def test_a_header_that_is_no_comment_is_refused(
+    text: str, place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "code.txt").write_text(text)
+    assert main(["vendor", str(place), "--header", str(tmp_path / "code.txt")]) == 2
+    assert "it can be a file of Python comments" in capsys.readouterr().err
+    assert not place.exists()
