@@ -11,8 +11,10 @@ from . import version
 from .errors import UnsupportedError
 from .installation import Install, current_install
 from .patching.import_hook import catch_up
+from .patching.patch import claimed
 from .probe.requirements import Answer
 from .selection import Selection, preview
+from .shims import LEFT_OUT
 from .shims.base import Shim, all_shims
 
 
@@ -50,7 +52,8 @@ def status() -> tuple[ShimStatus, ...]:
     reading their source. If that is not enough to decide, the mode is `noop` for now.
 
     Returns:
-        One `ShimStatus` a shim, in a fixed order.
+        One `ShimStatus` a shim, in a fixed order. Shims that were left out of a smaller
+        vendored copy come last, with the mode `noop` and the reason.
 
     Raises:
         ValueError: an environment variable holds an unknown word.
@@ -60,7 +63,7 @@ def status() -> tuple[ShimStatus, ...]:
     in threads.
     """
     catch_up()
-    return tuple(status_of(shim) for shim in all_shims())
+    return (*map(status_of, all_shims()), *map(_left_out, LEFT_OUT))
 
 
 def status_of(shim: Shim) -> ShimStatus:
@@ -87,6 +90,14 @@ def status_of(shim: Shim) -> ShimStatus:
         shim.upstream,
         shim.changes_codegen,
     )
+
+
+def _left_out(name: str) -> ShimStatus:
+    """Return the row of a shim that this copy lacks. Another copy may have it in."""
+    kind, why = LEFT_OUT[name]
+    active = any(patch.owner.partition("/")[0] == name for patch in claimed())
+    reason = f"left out of this copy of compat: {why}"
+    return ShimStatus(name, kind, "noop", reason, (), active, "", "", False)
 
 
 def _remark(shim: Shim, entry: Install | None, mode: str) -> str:

@@ -1,6 +1,11 @@
 """Offer the shims: one file a shim, and the base that all of them are built with."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
+
+# The shims that a smaller vendored copy lacks: each with its kind, and the reason.
+# `vendor` writes them into the copy.
+LEFT_OUT: dict[str, tuple[str, str]] = {}
 
 if TYPE_CHECKING:
     # Shims are imported by name when they are first needed. Tools that freeze programs,
@@ -21,4 +26,14 @@ if TYPE_CHECKING:
         split_module_tuple_return,
         symbolic_view_meta,
         view_meta_cache,
+    )
+
+
+def explain_missing(name: str, known: Iterable[str]) -> str:
+    """Say why there is no shim of this name."""
+    if name not in LEFT_OUT:
+        return f"there is no shim {name!r}; there are {', '.join(known)}"
+    return (
+        f"{name} was left out of this copy of compat ({LEFT_OUT[name][1]}); "
+        "to have it, vendor again with a wider --torch or with it among --shims"
     )

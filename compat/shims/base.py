@@ -25,6 +25,7 @@ from ..probe.definition import Missing
 from ..probe.live import member
 from ..probe.requirements import Parameters, Refers, Requirement, Symbol, answer
 from ..selection import SWITCH, live_reader, select
+from . import LEFT_OUT, explain_missing
 
 Kind = Literal["fix", "speed", "policy"]
 Functions = tuple[FunctionType, ...]
@@ -228,23 +229,22 @@ def _function(target: str) -> FunctionType | None:
     except Missing:
         return None
     function = getattr(value, "__func__", value)  # of a staticmethod
-    if not isinstance(function, FunctionType):
-        return None
-    return function if function.__globals__ is vars(module) else None
+    is_own = isinstance(function, FunctionType) and function.__globals__ is vars(module)
+    return function if is_own else None
 
 
 @lru_cache(maxsize=None)
 def all_shims() -> tuple[Shim, ...]:
     """Return every shim, in the order of the newest adapter. Imports their modules."""
-    package = __name__.rpartition(".")[0]
-    modules = [importlib.import_module(f"{package}.{name}") for name in NAMES]
+    names = [name for name in NAMES if name not in LEFT_OUT]
+    modules = [importlib.import_module(f"{__package__}.{name}") for name in names]
     return tuple(module.SHIM for module in modules)
 
 
 def named(names: Iterable[str]) -> tuple[Shim, ...]:
-    """Return the shims with these names. Raises ValueError for an unknown name."""
+    """Return the shims with these names. Raises ValueError for one that is not here."""
     known = {shim.name: shim for shim in all_shims()}
     for name in names:
         if name not in known:
-            raise ValueError(f"there is no shim {name!r}; there are {', '.join(known)}")
+            raise ValueError(explain_missing(name, known))
     return tuple(known[name] for name in names)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
@@ -10,7 +11,7 @@ from typing import NamedTuple
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
-from ..adapters import NEWEST_FIRST, minor_of
+from ..adapters import NAMES, NEWEST_FIRST, minor_of
 from ..shims.base import Shim, all_shims, named
 from .scan.support import Modes, known
 
@@ -36,11 +37,16 @@ class Subset(NamedTuple):
         return (folder == "shims" and name in self.left_out) or (folder == "adapters" and name in self.adapters)
 
     def trim(self, path: str, source: bytes) -> bytes:
-        """Remove the imports of modules that are left out, and the lines that list their names."""
+        """Remove the imports of modules that are left out, and the lines that list their names.
+
+        `shims/__init__.py` gets the left-out shims with their reasons, for `status`.
+        """
         if path == "__init__.py":
             return _without(source, {f"shims.{name}" for name in self.left_out})
         if path == "adapters/__init__.py":
             return _without(source, set(self.adapters))
+        if path == "shims/__init__.py":
+            return _without(source, self.left_out).replace(b"] = {}\n", f"] = {_listed(self.left_out)}\n".encode(), 1)
         return source
 
 
@@ -52,27 +58,23 @@ def subset(torch: str | None, shims: Collection[str] | None) -> Subset:
         shims: the names of the shims that the engine uses. None: all that a torch in the range can use.
 
     Raises:
-        ValueError: there is no such shim, or `torch` is no specifier, or no torch is in it.
+        ValueError: there is no such shim, `torch` is no specifier, no torch is in it, or no shim remains.
     """
     asked = None if shims is None else tuple(dict.fromkeys(shims))
     named(asked or ())
-    left_out: dict[str, str] = {}
+    unused: dict[str, str] = {}
+    adapters: list[str] = []
     if torch is not None:
         minors = list(_minors(_specifier(torch)))
         torches = _recorded(_specifier(torch), minors)
-        reasons = {shim.name: _unused(shim, torches, torch) for shim in all_shims()}
-        left_out = {name: reason for name, reason in reasons.items() if reason}
-    if asked is not None:
-        needed = _needed(set(asked) - left_out.keys())
-        left_out |= {s.name: "not among --shims" for s in all_shims() if s.name not in needed | left_out.keys()}
-    else:
-        left_out = {name: reason for name, reason in left_out.items() if name not in _needed(_kept(left_out))}
-    adapters = [] if torch is None else _adapters_before(min(minors))
+        unused = {shim.name: reason for shim in all_shims() if (reason := _unused(shim, torches, torch))}
+        adapters = _adapters_before(min(minors))
+    needed = _needed({name for name in (NAMES if asked is None else asked) if name not in unused})
+    if not needed:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in unused.items() if name in (asked or NAMES))
+        raise ValueError(f"a copy with these --shims for torch {torch} would be empty: {reasons}")
+    left_out = {name: unused.get(name, "not among --shims") for name in NAMES if name not in needed}
     return Subset(torch, asked, left_out, tuple(adapters))
-
-
-def _kept(left_out: Collection[str]) -> set[str]:
-    return {shim.name for shim in all_shims() if shim.name not in left_out}
 
 
 def _needed(names: set[str]) -> set[str]:
@@ -168,13 +170,25 @@ def _adapters_before(oldest: Minor) -> list[str]:
 # --- source text ---------------------------------------------------------------------------------------------------
 
 
+def _listed(left_out: dict[str, str]) -> str:
+    """Format the shims that are left out as a dict, as ruff formats it: name -> (kind, reason)."""
+    lines = []
+    for shim in all_shims():
+        if shim.name in left_out:
+            kind, reason = json.dumps(shim.kind), json.dumps(left_out[shim.name])
+            line = f'    "{shim.name}": ({kind}, {reason}),'
+            split = f'    "{shim.name}": (\n        {kind},\n        {reason},\n    ),'
+            lines.append(line if len(line) <= 88 else split)
+    return "\n".join(["{", *lines, "}"]) if lines else "{}"
+
+
 def _without(source: bytes, modules: Collection[str]) -> bytes:
     """Remove the relative imports of these modules, and the items of lists that name what the imports bound."""
     tree = ast.parse(source)
     lines = source.decode().splitlines(keepends=True)
     gone: set[str] = set()
     drop: set[int] = set()
-    for node in tree.body:
+    for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.level:
             whole = node.module in modules
             items = [alias for alias in node.names if whole or (node.module is None and alias.name in modules)]
