@@ -31,6 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         The exit status: 0 if all is well, 1 if the command found a problem (a shim lost
         its mode, a copy was edited), 2 if the command cannot run.
+
     """
     words = sys.argv[1:] if arguments is None else arguments
     parser, commands = _parsers()
@@ -77,6 +78,7 @@ def _tool(name: str) -> ModuleType:
 
     Raises:
         CompatError: this copy is vendored, and vendored copies have no tools.
+
     """
     try:
         return importlib.import_module(f".tools.{name}", __package__)

@@ -143,7 +143,9 @@ def install(*names: str, mode: Mode = "auto", kind: Kind = "fix") -> None:
     """Put shims in for the whole process, until `uninstall` is called as often.
 
     Torch need not be imported yet: each shim acts as soon as the torch modules that it
-    needs are. Installs are counted. Either all named shims are installed, or none.
+    needs are. Installs are counted. Either all named shims are installed, or none. A
+    shim that cannot be put in later, while torch is imported, is reported by `status()`
+    and by a CompatWarning. Safe in threads and under interruption.
 
     Args:
         names: of shims. Without names: every shim of this kind.
@@ -155,8 +157,6 @@ def install(*names: str, mode: Mode = "auto", kind: Kind = "fix") -> None:
         UnsupportedError: the mode was asked for by name, and this torch cannot have
             it. Never under "auto".
 
-    A shim that cannot be put in later, while torch is imported, is reported by
-    `status()` and by a CompatWarning. Safe in threads and under interruption.
     """
     shims = _chosen(names, kind)
     for entry in _own_installs():
@@ -177,6 +177,9 @@ def install(*names: str, mode: Mode = "auto", kind: Kind = "fix") -> None:
 def uninstall(*names: str, kind: Kind = "fix") -> None:
     """Take back one `install` of each shim. The last one leaves torch as it was.
 
+    A shim that is not installed, or not by this copy of compat, is passed over. Safe
+    in threads and under interruption.
+
     Args:
         names: of shims. Without names: every shim of this kind.
         kind: as for `install`.
@@ -184,8 +187,6 @@ def uninstall(*names: str, kind: Kind = "fix") -> None:
     Raises:
         ValueError: a name is unknown. The message lists the known ones.
 
-    A shim that is not installed, or not by this copy of compat, is passed over. Safe
-    in threads and under interruption.
     """
     last = [_entries(shim)[-1:] for shim in _chosen(names, kind)]
     entries = [entry for found in last for entry in found]
@@ -208,15 +209,13 @@ def cache_key() -> str:
 
     Raises:
         ValueError: an environment variable holds an unknown word.
+
     """
     for entry in _own_installs():
         entry.catch_up()
     made = [entry for entries in list(_installed.values()) for entry in entries]
-    coming = {
-        entry.shim.token
-        for entry in made
-        if entry.shim.changes_codegen and _will_be_in(entry)
-    }
+    changing = [entry for entry in made if entry.shim.changes_codegen]
+    coming = {entry.shim.token for entry in changing if _will_be_in(entry)}
     return digest(tokens() | coming)
 
 

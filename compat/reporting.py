@@ -31,6 +31,7 @@ class ShimStatus(NamedTuple):
         error: what kept it out, as "Type: text"; "" if nothing did.
         upstream: where the behaviour, or the defect, is on record.
         changes_codegen: whether it is part of cache keys while it is in.
+
     """
 
     name: str
@@ -61,6 +62,7 @@ def status() -> tuple[ShimStatus, ...]:
     Imports no torch module, except if the environment asks for a mode by name that
     source cannot decide. Installed shims act now if an import was not noticed. Safe
     in threads.
+
     """
     catch_up()
     return (*map(status_of, all_shims()), *map(_left_out, LEFT_OUT))

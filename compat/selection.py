@@ -48,6 +48,7 @@ class Selection(NamedTuple):
         reason: why, in words.
         evidence: the requirements that decided it, each with what was found.
         undecided: whether torch's source was read and is not enough to decide.
+
     """
 
     shim: str
@@ -157,10 +158,12 @@ def decide(
     """Return the selection for one torch.
 
     Args:
+        shim: whose requirements decide.
         asked: the mode that was asked for.
         why: by what, in words.
         torch: the version that this torch says it has.
         reader: reads this torch; None if there is none.
+
     """
     if asked == "noop":
         return Selection(shim.name, "noop", why, ())

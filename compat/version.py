@@ -11,7 +11,7 @@ import importlib
 import importlib.util
 import os
 import sys
-from functools import lru_cache
+from functools import cache
 from types import ModuleType
 from typing import Any
 
@@ -103,7 +103,7 @@ def stated(source: str) -> str | None:
     return None
 
 
-@lru_cache(maxsize=None)
+@cache
 def parse(version: str | None) -> Any:
     """Return a `packaging.version.Version`; None for None or for no valid version."""
     if version is None:

@@ -7,7 +7,7 @@ requirements decide which mode a shim really gets (see `selection`).
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from types import ModuleType
 from typing import Any
 
@@ -54,7 +54,7 @@ def adapter_for(version: Any) -> ModuleType | None:
     return next((one for one in NEWEST_FIRST if release >= minor_of(one)), None)
 
 
-@lru_cache(maxsize=None)
+@cache
 def expected_modes(release: tuple[int, ...]) -> dict[str, str]:
     """Return the mode that each shim should have on a torch release.
 
@@ -64,6 +64,7 @@ def expected_modes(release: tuple[int, ...]) -> dict[str, str]:
 
     Returns:
         Modes by shim. All are "noop" for a torch that is older than the oldest adapter.
+
     """
     modes: dict[str, str] = {}
     for adapter in NEWEST_FIRST:

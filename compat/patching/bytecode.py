@@ -40,6 +40,7 @@ def redirect_calls(
     Returns:
         The new code, or None if the code has no such call, or has so many names that
         an index does not fit into one byte.
+
     """
     if not set(old) <= set(code.co_names):
         return None

@@ -27,6 +27,7 @@ class CodegenPatch(Patch):
     Args:
         token: returns what stands for the patch in cache keys of this thread or task;
             "" if the patch is not in force there.
+
     """
 
     def __init__(

@@ -68,6 +68,7 @@ class Context(ContextDecorator):
         patch: to be in meanwhile; None for a context that does nothing.
         on_failure: called with an Exception that kept the patch out; the block then
             runs without the patch, unless this raises.
+
     """
 
     def __init__(

@@ -28,6 +28,7 @@ class Watcher:
     Args:
         names: full names of modules.
         act: must not raise: an import of torch would fail with its exception.
+
     """
 
     def __init__(self, names: Iterable[str], act: Callable[[], None]) -> None:
@@ -95,10 +96,9 @@ class _Finder:
             finally:
                 self.ending.discard(name)
 
-        try:
+        # Some loaders take no attributes. Then `catch_up` notices the module.
+        with suppress(AttributeError):
             loader.exec_module = exec_module
-        except AttributeError:
-            pass  # a loader that takes no attributes; `catch_up` notices the module
 
     @serialized
     def executed(self, name: str) -> list[Watcher]:

@@ -24,6 +24,7 @@ class Claim:
         thread: the thread that made the claim, or None for the whole process.
         scopes: the `Scopes` in which the claim's value counts, or None.
         value: what is asked for there.
+
     """
 
     __slots__ = ("__weakref__", "scopes", "thread", "value")
@@ -44,6 +45,7 @@ class Wrapper:
         next: call this to pass a call on: to the next wrapper, or to the original.
         new_parameters: keyword-only parameters with their defaults that the
             replacement takes besides the function's own. Set by `make`.
+
     """
 
     __slots__ = ("call", "function", "new_parameters", "next", "original")
@@ -145,6 +147,7 @@ class Patch:
     Args:
         replacements: functions, each with a function that makes its replacement.
         owner: identifies the patch in `claimed`.
+
     """
 
     @serialized
@@ -231,9 +234,8 @@ def _wrappers(function: FunctionType, active: tuple[Patch, ...]) -> list[Wrapper
         for wrapper in patch.wrappers
         if wrapper.function is function
     ]
-    if len(wrappers) > 1:
-        # Wrappers that add parameters go outside: no other wrapper takes these.
-        wrappers.sort(key=lambda wrapper: bool(wrapper.new_parameters))
+    # Wrappers that add parameters go outside: no other wrapper takes these.
+    wrappers.sort(key=lambda wrapper: bool(wrapper.new_parameters))
     return wrappers
 
 

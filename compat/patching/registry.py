@@ -25,6 +25,7 @@ def shared(key: str, make: Callable[[], T]) -> T:
     Args:
         key: names the object and the version of its form, as in "claims/1".
         make: makes the object; only the first copy that asks calls it.
+
     """
     # On `sys`, not in `sys.modules`: a test that restores sys.modules after the first
     # import (mock.patch.dict) would drop it, and a second copy would not find it.

@@ -25,6 +25,7 @@ class Parameter(NamedTuple):
     Attributes:
         kind: "positional", "keyword" (keyword-only) or "rest" (`*args`, `**kwargs`).
         required: whether a call has to give it.
+
     """
 
     name: str
@@ -42,6 +43,7 @@ class Definition(NamedTuple):
         code: of a function or wrapper, without any patch of ours.
         value: the object, if torch is running; for a file, the torch package.
         text: the content of a file; None if there is no such file.
+
     """
 
     kind: str
@@ -74,6 +76,7 @@ def is_blocked(module: str) -> bool:
 
     Args:
         module: its name, or the path of its file, such as `torch/fx/graph.py`.
+
     """
     parts = module.removesuffix(".py").replace("/", ".").split(".")
     names = [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
@@ -95,8 +98,10 @@ def parameters_of(
     """Return the parameters of a function with this code.
 
     Args:
+        code: of the function.
         defaults: number of positional parameters that have a default.
         optional: names of the keyword-only parameters that have one.
+
     """
     split = code.co_argcount
     names = code.co_varnames[: split + code.co_kwonlyargcount]

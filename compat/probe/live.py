@@ -15,6 +15,7 @@ class LiveReader:
 
     Args:
         original_of: returns what a function is without our patches.
+
     """
 
     def __init__(self, original_of: Callable[[FunctionType], FunctionType]) -> None:

@@ -38,6 +38,7 @@ class Answer(NamedTuple):
         requirement: in words.
         holds: None if the reader could not decide.
         found: what is there instead, or "it does".
+
     """
 
     requirement: str
@@ -173,6 +174,7 @@ class Behaves(NamedTuple):
     Attributes:
         words: follow the target in messages.
         check: gets the object under the target. Returns what is wrong, or None.
+
     """
 
     target: str

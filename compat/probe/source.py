@@ -69,6 +69,7 @@ class SourceReader:
             Returns the text, or None if there is no such file.
         importable: takes the same paths without `.py`. Returns whether Python can
             import the module although it has no source: compiled, or frozen.
+
     """
 
     def __init__(

@@ -34,6 +34,7 @@ def _save_atomically(path: Any, save: Callable[[Any], Any]) -> Any:
 
     Returns:
         The result of `save`.
+
     """
     target = os.path.realpath(path)  # a symbolic link stays a link
     if os.path.exists(target) and not os.path.isfile(target):

@@ -10,7 +10,8 @@ import importlib
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache, partial
+from contextlib import suppress
+from functools import cache, partial
 from types import FunctionType
 from typing import Any, Literal
 
@@ -71,6 +72,7 @@ class Shim:
         value: what an install asks for, in a shim with contexts.
         token_of: what stands for the shim in a cache key, by the value that is asked
             for. Needed by a shim with contexts that changes generated code.
+
     """
 
     def __init__(
@@ -149,8 +151,7 @@ class Shim:
         functions = tuple([_function(target) for target in replacements])
         known = patches.by_functions.get(functions)  # type: ignore[arg-type]
         if known is None:
-            fit = None not in functions and _all_hold(requirements)
-            if not fit:
+            if None in functions or not _all_hold(requirements):
                 return patches.latest
             known = self._make_patch(patches, functions, replacements)  # type: ignore[arg-type]
         patches.latest = known
@@ -205,10 +206,9 @@ class Shim:
     def warn_of(self, error: Exception) -> str:
         """Warn that the shim could not be put in. Return the error as text."""
         text = f"{type(error).__name__}: {error}"
-        try:
+        # If warnings are errors: this may be an import of torch's.
+        with suppress(CompatWarning):
             warnings.warn(_why_not(self, text), CompatWarning, stacklevel=3)
-        except CompatWarning:
-            pass  # warnings are errors here, and this may be an import of torch's
         return text
 
 
@@ -233,7 +233,7 @@ def _function(target: str) -> FunctionType | None:
     return function if is_own else None
 
 
-@lru_cache(maxsize=None)
+@cache
 def all_shims() -> tuple[Shim, ...]:
     """Return every shim, in the order of the newest adapter. Imports their modules."""
     names = [name for name in NAMES if name not in LEFT_OUT]

@@ -33,6 +33,7 @@ def _replace_constrain(wrapper: Wrapper) -> Callable[..., Any]:
         Args:
             given: the argument to lower.
             seen: its place in the FX graph, a node or its value.
+
         """
         meta = getattr(seen, "meta", None)
         value = meta.get("val") if isinstance(meta, dict) else seen

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -52,6 +53,7 @@ def _explain_failure(wrap: Callable[..., Any]) -> str | None:
 
     Args:
         wrap: Dynamo's `wrap_module`, to try it before `call_function`.
+
     """
     fx = sys.modules["torch.fx"]
     lazy = sys.modules["torch.fx._lazy_graph_module"]._LazyGraphModule
@@ -66,10 +68,8 @@ def _explain_failure(wrap: Callable[..., Any]) -> str | None:
         (wrap, (SimpleNamespace(source=None), module)),
         (call, (variable, None, [], {})),
     ):
-        try:
+        with suppress(Exception):
             meet(*arguments)
-        except Exception:  # noqa: BLE001
-            pass
     return "Dynamo leaves it deferred" if module._needs_recompile() else None
 
 

@@ -122,6 +122,7 @@ def lazy_graph_module(enabled: bool = True, *, mode: Mode = "auto") -> Context:
         UnsupportedError: a mode asked for by name cannot be had. Never under "auto".
 
     Source: pytorch#177907.
+
     """
     return SHIM.context(enabled, mode)
 
@@ -142,6 +143,7 @@ def force_recompile(gm: Any) -> int:
             this needs.
 
     Source: pytorch#154282.
+
     """
     lazy = getattr(sys.modules.get(_LAZY), "_LazyGraphModule", None)
     modules = [m for m in gm.modules() if lazy is not None and isinstance(m, lazy)]

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
-from functools import lru_cache
+from functools import cache
 from math import prod
 from types import SimpleNamespace
 from typing import Any, Literal, get_args
@@ -132,7 +132,7 @@ def _count_quickly(data: Any, ir: dict[str, Any]) -> tuple[int, int] | None:
     return read, prod(size_of.values()) * int(data.get_dtype().itemsize)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _loads_class() -> type:
     """Make the handler that records loads, from torch's own list of operations."""
     ops_handler = sys.modules["torch._inductor.ops_handler"]
@@ -209,6 +209,7 @@ def realize_on_reuse(*, mode: Mode = "auto", numerics: Numerics = "exact") -> Co
         UnsupportedError: a mode asked for by name cannot be had. Never under "auto".
 
     Source: pytorch#176994, vllm#42686.
+
     """
     if numerics not in (_EXACT, _TRAFFIC):
         raise ValueError(f"numerics is {numerics!r}; it can be {_EXACT}, {_TRAFFIC}")
