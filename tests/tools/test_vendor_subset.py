@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.this_torch import ASK
 
+import compat
+from compat import shims
 from compat.__main__ import main
 from compat.adapters import NAMES, NEWEST_FIRST
 from compat.shims.base import all_shims
@@ -106,6 +109,7 @@ def test_a_named_shim_that_no_torch_can_use_is_left_out_with_the_reason() -> Non
 
 
 @pytest.mark.parametrize(("options", "said"), [
+    (["--torch", ">=2.14", "--shims", "fx_strides"], "would be empty: fx_strides: every torch >=2.14 has it"),
     (["--torch", "new"], "--torch is 'new'; it can be a version specifier such as '>=2.14'"),
     (["--torch", "<1.0"], "there is no torch version in it"),
     (["--shims", "nothing"], "there is no shim 'nothing'"),
@@ -148,11 +152,42 @@ def test_a_smaller_copy_can_be_imported(options: list[str], place: Path) -> None
     assert ("realize_on_reuse" in done.stdout) is (not options)
 
 
+LEFT_OUT = """
+import json, compat
+rows = [[row.name, row.kind, row.mode, row.active, row.reason] for row in compat.status()]
+compat.install()
+compat.uninstall()
+try:
+    compat.install("fx_strides")
+except ValueError as error:
+    print(json.dumps([rows, str(error)]))
+"""
+
+
+def test_a_smaller_copy_says_which_shims_were_left_out(place: Path) -> None:
+    copy = vendored(place, "--torch", ">=2.14")
+    done = subprocess.run([sys.executable, "-c", LEFT_OUT], cwd=place, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    rows, error = json.loads(done.stdout)
+    assert sorted(row[0] for row in rows) == sorted(NAMES)
+    reasons = {name: why for name, kind, *rest, why in rows if [kind, *rest] == ["fix", "noop", False]}
+    for name, why in manifest(copy)["left_out"].items():
+        assert reasons[name] == f"left out of this copy of compat: {why}"
+    assert error.startswith("fx_strides was left out of this copy of compat (every torch >=2.14 has it); ")
+
+
+def test_a_left_out_shim_that_another_copy_has_put_in_is_active(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(shims.LEFT_OUT, "lazy_graph_module", ("speed", "not among --shims"))
+    with compat.lazy_graph_module(mode=ASK):
+        # This copy has the shim, too, so it has two rows.
+        assert [row.active for row in compat.status() if row.name == "lazy_graph_module"] == [True, True]
+
+
 def test_all_other_files_are_unchanged(place: Path) -> None:
     copy = vendored(place, "--torch", ">=2.14")
     for path in copy.rglob("*.py"):
         inside = path.relative_to(copy)
-        if inside.as_posix() not in ("__init__.py", "adapters/__init__.py"):
+        if inside.as_posix() not in ("__init__.py", "adapters/__init__.py", "shims/__init__.py"):
             assert path.read_bytes() == (vendor.PACKAGE / inside).read_bytes()
 
 
