@@ -12,9 +12,10 @@ from typing import Any
 from .errors import CompatError
 from .reporting import as_json, as_table, status
 
-# The modules of `tools`, with their help. Each one has `add_arguments(parser)` and
-# `run(**options) -> int`.
+# The commands besides `status`, with their help. Each one is a module of `tools`, or
+# `selfcheck`, with `add_arguments(parser)` and `run(**options) -> int`.
 TOOLS = {
+    "check": "run the reproducer of each shim on this torch",
     "demo": "compare a transformer with and without the two speed shims",
     "scan": "report which mode each shim gets on torches that are read, not installed",
     "prune": "list the code that no torch in a range needs",
@@ -29,8 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: the words of the command line; None for this process's own.
 
     Returns:
-        The exit status: 0 if all is well, 1 if the command found a problem (a shim lost
-        its mode, a copy was edited), 2 if the command cannot run.
+        The exit status. 0: all is well. 1: the command found a problem (a shim lost its
+        mode, a copy was edited, a reproducer goes wrong). 2: the command cannot run.
 
     """
     words = sys.argv[1:] if arguments is None else arguments
@@ -74,12 +75,14 @@ def _parsers() -> tuple[argparse.ArgumentParser, Any]:
 
 
 def _tool(name: str) -> ModuleType:
-    """Import a module of `tools`.
+    """Import the module of a command.
 
     Raises:
         CompatError: this copy is vendored, and vendored copies have no tools.
 
     """
+    if name == "check":
+        return importlib.import_module(".selfcheck", __package__)
     try:
         return importlib.import_module(f".tools.{name}", __package__)
     except ModuleNotFoundError as error:

@@ -1,68 +1,31 @@
 """Run reproducers in new processes and print their outcomes: `python tests/reproduce.py [with] NAME...`
 
-A reproducer is a file in `reproducers/` with the name of its shim. Its `outcome()` returns "right", or says in a few
-words what is wrong. With the word "with", the shim is installed first and the printed outcome ends with its mode.
-
-`FIXED = (2, 12)` in a reproducer names the release that contains the fix, by upstream's history and not by compat's
-answer; without it no release does. `FIRST = (2, 10)` names the first release with the defect, if older torches do not
-have it.
+`compat/selfcheck/` has the reproducers, and says what they declare.
 
 Each process is a fork of one that has imported Dynamo and Inductor. `BARE = True` in a reproducer asks for a Python
-that has imported nothing. `PROCESSES = 2` runs it twice with one cache directory; the second outcome counts.
+that has imported nothing.
 """
 
 from __future__ import annotations
 
-import ast
 import importlib
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-from unittest import mock
 
 from helpers.warm import Warm
 
+from compat.selfcheck import declared
+
 HERE = Path(__file__).parent
-DECLARED = ("BARE", "FIRST", "FIXED", "PROCESSES")
-
-
-def declared(name: str) -> dict[str, Any]:
-    """Return what a reproducer declares about itself, without importing it."""
-    body = ast.parse((HERE / "reproducers" / f"{name}.py").read_text()).body
-    given = [(one.targets[0], one.value) for one in body if isinstance(one, ast.Assign)]
-    return {
-        target.id: ast.literal_eval(value)
-        for target, value in given
-        if isinstance(target, ast.Name) and target.id in DECLARED
-    }
-
-
-@contextmanager
-def compile_quickly() -> Iterator[None]:
-    """Spare Inductor half a minute of compiler checks before its first small kernel.
-
-    One kind of CPU vectors is used without trying it out. Cache keys do not contain this setting, so use it with a
-    separate cache directory.
-    """
-    from torch._inductor import config, cpu_vec_isa
-
-    known = cpu_vec_isa.supported_vec_isa_list
-    one = [isa for isa in known if type(isa).__name__ == "VecAVX2"] or known
-    # One thread: a compile worker process would detect the vectors itself, and the code is not made for those.
-    believed = {"cpp_cache_precompile_headers": False, "cpp.vec_isa_ok": True, "compile_threads": 1}
-    with config.patch(believed), mock.patch.object(cpu_vec_isa, "supported_vec_isa_list", one):
-        yield
 
 
 def here(name: str, shim: bool, folder: str) -> str:
     """Run a reproducer once in this process and return its outcome."""
     os.environ.update(TORCHINDUCTOR_CACHE_DIR=folder, TORCHINDUCTOR_COMPILE_THREADS="1")
-    module = importlib.import_module(f"reproducers.{name}")
+    module = importlib.import_module(f"compat.selfcheck.reproducers.{name}")
     if shim:
         import compat
 

@@ -233,7 +233,7 @@ def with_another_shim(tmp_path_factory):
     unneeded = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist", "results")
     shutil.copytree(ROOT, copy, ignore=unneeded)
     (copy / "compat" / "shims" / "thrown_away.py").write_text(SHIM)
-    (copy / "tests" / "reproducers" / "thrown_away.py").write_text(REPRODUCER)
+    (copy / "compat" / "selfcheck" / "reproducers" / "thrown_away.py").write_text(REPRODUCER)
     for adapter, mode in (("torch_2_15", "native"), ("torch_2_11", "backport")):
         with (copy / "compat" / "adapters" / f"{adapter}.py").open("a") as file:
             file.write(f'thrown_away = "{mode}"\n')

@@ -32,9 +32,10 @@ class Subset(NamedTuple):
 
     def removes(self, path: str) -> bool:
         """Return whether a file of the runtime is left out."""
-        folder, _, name = path.partition("/")
-        name = name.removesuffix(".py")
-        return (folder == "shims" and name in self.left_out) or (folder == "adapters" and name in self.adapters)
+        folder, _, name = path.removesuffix(".py").rpartition("/")
+        if folder == "adapters":
+            return name in self.adapters
+        return folder in ("shims", "selfcheck/reproducers") and name in self.left_out
 
     def trim(self, path: str, source: bytes) -> bytes:
         """Remove the imports of modules that are left out, and the lines that list their names.

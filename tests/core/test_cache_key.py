@@ -16,9 +16,9 @@ from helpers.warm import Warm
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
-from reproduce import compile_quickly
 
 import compat
+from compat.selfcheck.quick import compile_quickly
 from compat.shims.base import all_shims
 from compat.tools.demo import chain
 

@@ -88,6 +88,10 @@ def test_vendored_copy_works_alone_under_any_package_path(package: str, form: st
     shown = alone("-m", package, "status", "--json", path=path)
     names = [shim["name"] for shim in json.loads(shown.stdout)["shims"]]
     assert names == [row.name for row in compat.status()], shown.stderr
+    if form == "zip":
+        checked = alone("-m", package, "check", "split_module_tuple_return", path=path)
+        assert checked.returncode == 0, checked.stderr
+        assert checked.stdout.endswith(" right\n\nnothing is wrong\n")
     refused = alone("-m", package, "vendor", ".", path=path)
     assert refused.returncode == 2
     assert "vendored" in refused.stderr

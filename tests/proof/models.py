@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from reproduce import compile_quickly
 from torch import nn
 
 import compat
+from compat.selfcheck.quick import compile_quickly
 
 Run = Callable[[Callable[..., Any]], list[torch.Tensor]]  # takes the compiling function, returns the results
 

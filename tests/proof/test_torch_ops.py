@@ -14,9 +14,9 @@ import pytest
 import torch
 from helpers.this_torch import needs_compiler
 from helpers.warm import Warm
-from reproduce import compile_quickly
 
 import compat
+from compat.selfcheck.quick import compile_quickly
 
 BATCHES = 40  # about 16 operators in one graph: compiling each alone takes an hour
 

@@ -9,12 +9,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from helpers.this_torch import RELEASE, ROOT
+from helpers.this_torch import RELEASE
 from packaging.version import Version
-from reproduce import declared
 
 import compat
 from compat.adapters import modes_for
+from compat.selfcheck import available, declared
 from compat.shims import autotune_raw_stream
 from compat.shims.base import all_shims
 
@@ -56,8 +56,7 @@ def test_install_patches_exactly_the_fixes_that_this_torch_needs(python: Callabl
 
 
 def test_every_fix_has_a_reproducer_that_names_the_release_with_the_fix() -> None:
-    there = {path.stem for path in (ROOT / "tests" / "reproducers").glob("*.py")}
-    assert set(FIXES) == there
+    assert sorted(FIXES) == available()
     open_upstream = {shim.name for shim in all_shims() if shim.kind == "fix" and "FIXED" not in declared(shim.name)}
     assert open_upstream == {name for name in FIXES if modes_for(Version("99"))[name] == "backport"}
 

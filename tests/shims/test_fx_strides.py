@@ -9,12 +9,12 @@ import pytest
 import torch
 import torch._inductor.graph
 from helpers.this_torch import needs_compiler
-from reproduce import compile_quickly
-from reproducers.fx_strides import define
 from torch import library as torch_library
 from torch._inductor.utils import fresh_cache
 
 import compat
+from compat.selfcheck.quick import compile_quickly
+from compat.selfcheck.reproducers.fx_strides import define
 from compat.shims.fx_strides import _replace_constrain
 
 pytestmark = needs_compiler

@@ -13,10 +13,10 @@ import pytest
 import torch
 from helpers.this_torch import needs_compiler
 from helpers.warm import Warm
-from reproduce import compile_quickly
 from torch._inductor import config
 
 import compat
+from compat.selfcheck.quick import compile_quickly
 from compat.tools.demo import chain, lowering
 
 

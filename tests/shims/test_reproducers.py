@@ -13,15 +13,16 @@ import pytest
 import torch
 from helpers.this_torch import RELEASE, ROOT, needs_compiler, same_on_every_torch
 from helpers.warm import Warm
-from reproduce import declared, outcome
+from reproduce import outcome
 
-NAMES = sorted(path.stem for path in (ROOT / "tests" / "reproducers").glob("*.py"))
+from compat.selfcheck import available, declared
+
 TABLE = ROOT / "docs" / "reproducers.md"
 HEAD = """# Results of the reproducers
 
-Each fix has a reproducer in `tests/reproducers/`. It runs in a process of its own, once without its shim and once with
-it. The table shows both results; the mode of the shim is in brackets. "right" means that torch did the right thing.
-`COMPAT_TEST_RECORD=1 pytest tests/shims/test_reproducers.py` writes the rows of one torch.
+Each fix has a reproducer in `compat/selfcheck/reproducers/`. It runs in a process of its own, once without its shim
+and once with it. The table shows both results; the mode of the shim is in brackets. "right" means that torch did the
+right thing. `COMPAT_TEST_RECORD=1 pytest tests/shims/test_reproducers.py` writes the rows of one torch.
 
 | shim | torch | without | with |
 |---|---|---|---|
@@ -30,7 +31,7 @@ TORCH = torch.__version__.partition("+")[0]
 
 
 @needs_compiler
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", available())
 def test_reproducer_fails_only_on_affected_torch_without_shim(name: str, warm: Warm) -> None:
     without, fixed = (outcome(name, shim, warm) for shim in (False, True))
     about = declared(name)

@@ -130,6 +130,7 @@ def test_an_unusable_option_is_one_sentence_and_writes_nothing(
 def test_a_smaller_copy_lacks_the_files_and_every_mention_in_imports(place: Path) -> None:
     copy = vendored(place, "--torch", ">=2.14", "--shims", "pattern_matcher_dtypes")
     assert modules(copy, "shims") & set(NAMES) == {"pattern_matcher_dtypes"}
+    assert modules(copy, "selfcheck/reproducers") == {"__init__", "pattern_matcher_dtypes"}
     assert modules(copy, "adapters") == {"__init__", "torch_2_14", "torch_2_15"}
     for path in copy.rglob("*.py"):
         ast.parse(path.read_bytes())

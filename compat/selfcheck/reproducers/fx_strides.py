@@ -1,4 +1,4 @@
-"""Custom ops with fixed strides: one takes a list of tensors, one takes an object that is no tensor."""
+"""Custom ops with fixed strides: one takes a list of tensors, one an opaque object."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import inspect
 from typing import Any
 
 import torch
-from reproduce import compile_quickly
 from torch import library as torch_library
+
+from ..quick import compile_quickly
 
 try:
     from torch._opaque_base import OpaqueBase as Base
@@ -44,11 +45,18 @@ def define(library: Any, signature: str, function: Any) -> Any:
 
 
 def listed(library: Any) -> str:
-    # The op reads memory in order, like a kernel that gets a pointer and relies on the strides.
-    op = define(library, "read(Tensor[] xs) -> Tensor", lambda xs: xs[0].as_strided((xs[0].numel(),), (1,)).clone())
+    # The op reads memory in order, like a kernel that gets a pointer and relies on the
+    # strides.
+    op = define(
+        library,
+        "read(Tensor[] xs) -> Tensor",
+        lambda xs: xs[0].as_strided((xs[0].numel(),), (1,)).clone(),
+    )
 
     def function(x: torch.Tensor) -> torch.Tensor:
-        return op([(x.transpose(1, 2) + 1).clone(memory_format=torch.contiguous_format)])
+        return op(
+            [(x.transpose(1, 2) + 1).clone(memory_format=torch.contiguous_format)]
+        )
 
     x = torch.arange(24.0).view(2, 3, 4)
     same = torch.equal(torch.compile(function, fullgraph=True)(x), function(x))
@@ -56,16 +64,23 @@ def listed(library: Any) -> str:
 
 
 def opaque(library: Any) -> str:
-    """Return an error text, or "" if torch has no opaque objects or does not pass them to Inductor."""
+    """Return an error text, or "" if torch passes no opaque objects to Inductor."""
     try:
-        from torch._library.opaque_object import get_opaque_type_name, register_opaque_type
+        from torch._library.opaque_object import (
+            get_opaque_type_name,
+            register_opaque_type,
+        )
     except ImportError:
         return ""
     if "hoist" not in inspect.signature(register_opaque_type).parameters:
         return ""
 
     register_opaque_type(Name, typ="value", hoist=True)
-    op = define(library, f"named(Tensor x, {get_opaque_type_name(Name)} name) -> Tensor", lambda x, name: x.clone())
+    op = define(
+        library,
+        f"named(Tensor x, {get_opaque_type_name(Name)} name) -> Tensor",
+        lambda x, name: x.clone(),
+    )
     name = Name()
     try:
         torch.compile(lambda x: op(x, name), fullgraph=True)(torch.ones(2))

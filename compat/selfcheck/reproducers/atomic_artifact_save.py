@@ -21,10 +21,14 @@ def outcome() -> str:
         raise OSError("no space left")
 
     BytesWriter.to_bytes = full
-    module: Any = sys.modules["torch._inductor.standalone_compile"]  # the attribute of that name is a function
+    module: Any = sys.modules[
+        "torch._inductor.standalone_compile"
+    ]  # the attribute of that name is a function
     kind = getattr(module, "CacheCompiledArtifact", module.CompiledArtifact)
     artifact = kind(None, (b"", SimpleNamespace(aot_autograd_artifacts=["key"])))
-    function = AOTCompiledFunction.__new__(AOTCompiledFunction)  # it has no attributes, so its serialization fails
+    function = AOTCompiledFunction.__new__(
+        AOTCompiledFunction
+    )  # it has no attributes, so its serialization fails
     saves: dict[str, Callable[[str], object]] = {
         "function": function.save_compiled_function,
         "artifact": lambda path: artifact.save(path=path),

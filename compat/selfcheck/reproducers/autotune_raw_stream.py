@@ -1,6 +1,7 @@
-"""The header of the code that tunes Triton kernels runs, and then reads the stream function.
+"""The header of the code that tunes Triton kernels runs, and reads the stream function.
 
-Without a GPU the rest of that code cannot run."""
+Without a GPU the rest of that code cannot run.
+"""
 
 from __future__ import annotations
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import pickle
 
 import torch
-from reproduce import compile_quickly
+
+from ..quick import compile_quickly
 
 FIXED = (2, 11)
 ERRORS = (
     ValueError("unsupported layout"),
     pickle.PicklingError("no"),
-    RuntimeError("<pybind11_builtins.pybind11_object object at 0x0> is not pickleable."),
+    RuntimeError(
+        "<pybind11_builtins.pybind11_object object at 0x0> is not pickleable."
+    ),
     TypeError("no"),
 )
 
@@ -43,7 +46,9 @@ def outcome() -> str:
         torch._dynamo.reset()
         with compile_quickly(), config.patch(post_grad_custom_pre_pass=Pass(error)):
             try:
-                result = torch.compile(lambda x: x @ x, fullgraph=True)(torch.ones(2, 2))
+                result = torch.compile(lambda x: x @ x, fullgraph=True)(
+                    torch.ones(2, 2)
+                )
             except Exception as raised:
                 if str(error) not in str(raised):
                     raise

@@ -8,12 +8,17 @@ import torch
 from torch.fx._lazy_graph_module import _LazyGraphModule
 
 
-def _lazy(function: Callable[..., torch.Tensor] = lambda x: x + 10) -> torch.fx.GraphModule:
+def _lazy(
+    function: Callable[..., torch.Tensor] = lambda x: x + 10,
+) -> torch.fx.GraphModule:
     return _LazyGraphModule.from_graphmodule(torch.fx.symbolic_trace(function))
 
 
 def _tree() -> torch.fx.GraphModule:
-    """Return a lazy root that calls a lazy child, as `split_module` does. Recompiling the root defers the child."""
+    """Return a lazy root that calls a lazy child, as `split_module` does.
+
+    Recompiling the root defers the child.
+    """
     graph = torch.fx.Graph()
     graph.output(graph.call_module("submod_0", (graph.placeholder("x"),)))
     root = torch.nn.Module()
@@ -29,7 +34,9 @@ def outcome() -> str:
         "called": lambda x: module(x),
         "forward": lambda x: method.forward(x),
         "tree": lambda x: tree(x),
-        "child met before root": lambda x: child(x) if child.training and root.training else x,
+        "child met before root": lambda x: (
+            child(x) if child.training and root.training else x
+        ),
     }
     wrong = []
     for name, way in ways.items():

@@ -1,4 +1,7 @@
-"""A graph returns a view of an intermediate result, and the second process loads it from the cache."""
+"""A graph returns a view of an intermediate result.
+
+The second process loads it from the cache.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,16 @@ import os
 from pathlib import Path
 
 import torch
-from reproduce import compile_quickly
+
+from ..quick import compile_quickly
 
 FIXED = (2, 14)
 PROCESSES = 2
 
 
 def views(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    # A matmul with more dimensions ends in this op. With one dimension a read of freed memory does not crash the
-    # process.
+    # A matmul with more dimensions ends in this op. With one dimension a read of freed
+    # memory does not crash the process.
     y = torch.ops.aten._unsafe_view(x @ x, [16])
     return y, y.view(2, 8)
 
@@ -31,7 +35,9 @@ def outcome() -> str:
             if "is invalid for input of size 16" in str(error):
                 return "freed memory is used as a shape"
             raise
-        sum(result.sum() for result in results).backward()  # the backward saves the cache entry
+        sum(
+            result.sum() for result in results
+        ).backward()  # the backward saves the cache entry
     assert all(map(torch.equal, results, views(x)))
     if marker.exists() and not counters["aot_autograd"]["autograd_cache_hit"]:
         return "not out of the cache"

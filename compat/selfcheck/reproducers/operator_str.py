@@ -1,10 +1,14 @@
-"""Inductor falls back for a custom op at the end of a chain whose description doubles with each layer."""
+"""Inductor falls back for a custom op at the end of a chain.
+
+The description of the chain doubles with each layer.
+"""
 
 from __future__ import annotations
 
 import torch
-from reproduce import compile_quickly
 from torch import library as torch_library
+
+from ..quick import compile_quickly
 
 FIXED = (2, 13)
 LAYERS = 9
@@ -25,7 +29,9 @@ def outcome() -> str:
     library = torch_library.Library("reproducer", "FRAGMENT")
     library.define("op(Tensor x) -> Tensor")
     library.impl("op", lambda x: x.clone(), "CompositeExplicitAutograd")
-    torch_library.register_fake("reproducer::op", lambda x: torch.empty_like(x), lib=library)
+    torch_library.register_fake(
+        "reproducer::op", lambda x: torch.empty_like(x), lib=library
+    )
 
     def chain(x: torch.Tensor) -> torch.Tensor:
         for _ in range(LAYERS):
@@ -37,4 +43,8 @@ def outcome() -> str:
         result = torch.compile(chain, fullgraph=True)(x)
     assert torch.equal(result, chain(x)), "wrong values"
     formatted = sum(len(text) for text in made if isinstance(text, str))
-    return f"{formatted // 1000} kB of text for a log line" if formatted > 10_000 else "right"
+    return (
+        f"{formatted // 1000} kB of text for a log line"
+        if formatted > 10_000
+        else "right"
+    )

@@ -1,9 +1,10 @@
-"""A graph returns a view with a dynamic dimension, and torch should save the graph in its cache."""
+"""A graph returns a view with a dynamic dimension, and torch should cache the graph."""
 
 from __future__ import annotations
 
 import torch
-from reproduce import compile_quickly
+
+from ..quick import compile_quickly
 
 FIXED = (2, 11)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import torch
-from reproduce import compile_quickly
+
+from ..quick import compile_quickly
 
 FIXED = (2, 12)
 

@@ -44,10 +44,17 @@ def by_name(x: torch.Tensor) -> Any:
 def outcome() -> str:
     x, said = torch.ones(2), set()
     for function in (in_the_dictionary, by_name):
-        with tempfile.TemporaryDirectory() as folder, config.patch(enable_aot_compile=True):
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            config.patch(enable_aot_compile=True),
+        ):
             path = Path(folder, "function")
             try:
-                compiled = torch.compile(function, fullgraph=True, backend=lambda graph, inputs: Kept(graph.forward))
+                compiled = torch.compile(
+                    function,
+                    fullgraph=True,
+                    backend=lambda graph, inputs: Kept(graph.forward),
+                )
                 compiled.aot_compile(((x,), {})).save_compiled_function(str(path))
                 with path.open("rb") as file:
                     loaded = torch.compiler.load_compiled_function(file)

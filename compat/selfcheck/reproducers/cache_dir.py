@@ -1,4 +1,7 @@
-"""Inductor is imported by a process whose UID has no passwd entry, as in a container with an arbitrary UID."""
+"""Inductor is imported by a process whose UID has no passwd entry.
+
+Containers with an arbitrary UID have such processes.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ def outcome() -> str:
     def without_entry(uid: int) -> None:
         raise KeyError(f"getpwuid(): uid not found: {uid}")
 
-    pwd.getpwuid = without_entry
+    pwd.getpwuid = without_entry  # type: ignore[assignment]
     try:
         getpass.getuser()
     except (KeyError, OSError):

@@ -1,4 +1,7 @@
-"""`split_module`, imported by name before the shim is installed, is called with `tuple_return=True`."""
+"""`split_module` is called with `tuple_return=True`.
+
+It was imported by name before the shim is installed.
+"""
 
 from __future__ import annotations
 
