@@ -17,6 +17,8 @@ from .selection import Selection, preview
 from .shims import LEFT_OUT
 from .shims.base import Shim, all_shims
 
+_WAITING = "; waiting for the import of "
+
 
 class ShimStatus(NamedTuple):
     """One row of `status()`.
@@ -113,9 +115,7 @@ def _remark(shim: Shim, entry: Install | None, mode: str) -> str:
         )
     if entry and entry.is_waiting:
         missing = sorted(name for name in shim.modules if name not in sys.modules)
-        return (
-            f"; waiting for the import of {', '.join(missing[:2])}" if missing else ""
-        )
+        return f"{_WAITING}{', '.join(missing[:2])}" if missing else ""
     return ""
 
 
@@ -139,9 +139,16 @@ def as_json(rows: tuple[ShimStatus, ...]) -> str:
 def as_table(rows: tuple[ShimStatus, ...]) -> str:
     lines: list[tuple[str, ...]] = [("shim", "kind", "mode", "active", "reason")]
     for row in rows:
-        active = "yes" if row.active else "no"
-        lines.append((row.name, row.kind, row.mode, active, row.reason))
+        lines.append((row.name, row.kind, row.mode, _activity(row), row.reason))
     return f"torch {version.text() or 'is not installed'}\n\n{table(lines)}"
+
+
+def _activity(row: ShimStatus) -> str:
+    """Return "yes", "no", or the module whose import an installed shim waits for."""
+    if row.active:
+        return "yes"
+    module = row.reason.partition(_WAITING)[2].partition(",")[0]
+    return f"waiting for {module}" if module else "no"
 
 
 def table(lines: list[tuple[str, ...]]) -> str:

@@ -183,17 +183,15 @@ def decide(
             if failure.holds is None:
                 break  # it may hold, so no other mode can be chosen instead
         elif asked != "auto" or mode == "native" or expected != "noop":
-            deciding = answers[-1]
-            reason = _success(mode, asked, expected, why, torch, deciding)
+            reason = _success(mode, asked, expected, why, torch, answers[-1])
             return Selection(shim.name, mode, reason, evidence)
     lacking = _lacking(failed)
     if asked != "auto":
         cannot = f"{why}, but torch {torch} cannot have it; {lacking}"
         raise UnsupportedError(f"{shim.name}: {cannot}")
     undecided = any(failure.holds is None for failure in failed.values())
-    return Selection(
-        shim.name, "noop", _no_mode(torch, failed, lacking), evidence, undecided
-    )
+    reason = _no_mode(torch, failed, lacking)
+    return Selection(shim.name, "noop", reason, evidence, undecided)
 
 
 def _first_failure(answers: tuple[Answer, ...]) -> Answer | None:

@@ -92,6 +92,16 @@ def test_examples_name_the_tag_of_this_version():
     assert newest == compat.__version__
 
 
+def test_set_that_stands_for_env_override_has_the_shims_of_its_table():
+    text = (ROOT / "docs/env_override.md").read_text()
+    table = text.partition("| vLLM's patch | vLLM | on | shim |")[2].partition("\n\n")[0]
+    shims = set(re.findall(r"^\|(?:[^|]*\|){3} `(\w+)` \|", table, re.MULTILINE))
+    code = re.search(r"compat\.install\((.*?)\n\)", text, re.DOTALL)[1]
+    command = re.search(r"--shims (.*?)```", text, re.DOTALL)[1].replace("\\", " ")
+    assert shims == set(re.findall(r'"(\w+)"', code)) == set(command.split())
+    assert shims <= set(NAMES)
+
+
 def test_pre_commit_runs_the_ruff_of_pyproject():
     (pinned,) = [tool for tool in PROJECT["project"]["optional-dependencies"]["lint"] if tool.startswith("ruff==")]
     assert f"rev: v{pinned.partition('==')[2]} " in (ROOT / ".pre-commit-config.yaml").read_text()

@@ -82,6 +82,20 @@ def test_table_has_one_line_per_shim():
     assert [row.split()[:4] for row in rows if row.startswith(NAME)] == [[NAME, "speed", BY_AUTO, "no"]]
 
 
+WAITING = """
+import compat
+from compat.reporting import as_table
+compat.install("split_module_tuple_return", mode="backport")
+print(as_table([row for row in compat.status() if row.name == "split_module_tuple_return"]))
+"""
+
+
+@pytest.mark.skipif(RELEASE >= (2, 12), reason="native: nothing to wait for")
+def test_table_names_the_module_that_an_installed_shim_waits_for(python):
+    row = python("-c", WAITING).stdout.splitlines()[-1]
+    assert "  waiting for torch.fx.passes.split_module  " in row
+
+
 def test_table_aligns_columns_without_trailing_blanks():
     assert table([("a", "long head"), ("wide cell", ""), ("", "x")]) == (
         "a          long head\n---------  ---------\nwide cell\n           x"
