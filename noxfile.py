@@ -144,13 +144,21 @@ def typing(session: nox.Session) -> None:
 
 
 @nox.session
-def vendored(session: nox.Session) -> None:
-    """All the tests against a vendored copy, deep in another package, on the torch of the demo."""
-    install(session, DEMO, "test")
+@nox.parametrize(
+    "torch,options,folder",
+    [
+        nox.param(DEMO, (), "tests", id="complete"),
+        nox.param(NEWEST, ("--torch", f">={NEWEST.rpartition('.')[0]}"), "tests/shims", id="smaller"),
+    ],
+)
+def vendored(session: nox.Session, torch: str, options: tuple[str, ...], folder: str) -> None:
+    """All tests against a vendored copy, deep in another package; those of its shims against one for new torches."""
+    install(session, torch, "test")
     place = session.create_tmp()
-    session.run("python", "-m", "compat", "vendor", f"{place}/engine/_vendor")
+    session.run("python", "-m", "compat", "vendor", f"{place}/engine/_vendor", *options)
     path = os.pathsep.join([place, os.path.abspath("tests/redirected")])
-    pytest(session, COMPAT_TEST_TORCH=DEMO, COMPAT_TEST_COPY="engine._vendor.compat", PYTHONPATH=path)
+    environment = {"COMPAT_TEST_TORCH": torch, "COMPAT_TEST_COPY": "engine._vendor.compat", "PYTHONPATH": path}
+    session.run("pytest", *FAST, *(session.posargs or [folder]), env=environment)
 
 
 @nox.session
