@@ -15,7 +15,7 @@ from types import FunctionType
 from typing import Any, Literal
 
 from ..adapters import NAMES
-from ..errors import CompatWarning, UnsupportedError
+from ..errors import CompatError, CompatWarning, UnsupportedError
 from ..patching.cache_key import CodegenPatch
 from ..patching.context import Context, Scopes
 from ..patching.import_hook import catch_up
@@ -130,6 +130,13 @@ class Shim:
         replacements = self.replaces(mode)
         return self._patch_of(mode, replacements, getattr(self, mode, ()))
 
+    def required_patch(self, mode: str) -> Patch | None:
+        """Return `patch(mode)`. Raises CompatError if it is needed and there is none."""
+        patch = self.patch(mode)
+        if patch is None and self.replaces(mode):
+            raise CompatError("another library has replaced torch's functions")
+        return patch
+
     def replaces(self, mode: str) -> Replacing:
         """Return what this mode puts in."""
         modes = {"native": self.native_replacements, "backport": self.replacements}
@@ -191,7 +198,7 @@ class Shim:
         failed = partial(self._failed, mode)
         patch = None
         try:
-            patch = self.patch(selected)
+            patch = self.required_patch(selected)
         except Exception as error:  # noqa: BLE001 (kept for `status`)
             failed(error)
         return Context(self.scopes, value, patch, failed)
@@ -199,20 +206,20 @@ class Shim:
     def _failed(self, mode: str, error: Exception) -> None:
         self.error = self.warn_of(error)
         if mode != "auto":
-            raise UnsupportedError(_why_not(self, self.error)) from error
+            raise UnsupportedError(self.explain(self.error)) from error
 
     def warn_of(self, error: Exception) -> str:
         """Warn that the shim could not be put in. Return the error as text."""
         text = f"{type(error).__name__}: {error}"
         try:
-            warnings.warn(_why_not(self, text), CompatWarning, stacklevel=3)
+            warnings.warn(self.explain(text), CompatWarning, stacklevel=3)
         except CompatWarning:
             pass  # warnings are errors here, and this may be an import of torch's
         return text
 
-
-def _why_not(shim: Shim, error: str) -> str:
-    return f"{shim.name} could not be put into torch, which stays as it is: {error}"
+    def explain(self, error: str) -> str:
+        """Return the sentence that says why the shim is not in."""
+        return f"{self.name} could not be put into torch, which stays as it is: {error}"
 
 
 def _all_hold(requirements: Iterable[Requirement]) -> bool:
