@@ -131,7 +131,7 @@ class Shim:
         return self._patch_of(mode, replacements, getattr(self, mode, ()))
 
     def required_patch(self, mode: str) -> Patch | None:
-        """Return `patch(mode)`. Raises CompatError if it is needed and there is none."""
+        """Return `patch(mode)`. Raises CompatError if one is needed but gone."""
         patch = self.patch(mode)
         if patch is None and self.replaces(mode):
             raise CompatError("another library has replaced torch's functions")
