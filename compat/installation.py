@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import get_args
 
-from .errors import CompatError, UnsupportedError
+from .errors import UnsupportedError
 from .patching.cache_key import digest, tokens
 from .patching.import_hook import Watcher, catch_up
 from .patching.patch import Claim, Patch
@@ -31,7 +31,10 @@ class Install:
         self._watchers: list[Watcher] = []
 
     def arm(self) -> None:
-        """Act now or when torch's modules come. Raises what `preview` raises."""
+        """Act now or when torch's modules come. Raises what `preview` raises.
+
+        Also raises UnsupportedError if a mode asked for by name could not be put in.
+        """
         asked, _ = requested_mode(self.shim, self.mode)
         # Reading torch's source takes longest, so `auto` puts it off.
         if asked != "auto":
@@ -44,6 +47,8 @@ class Install:
             self._watchers.append(Watcher((module,), self.catch_up))
         for watcher in self._watchers:
             watcher.start()
+        if asked != "auto" and self.error:
+            raise UnsupportedError(self.shim.explain(self.error))
 
     def act(self) -> None:
         """Put the shim in if it can be. Never raises an Exception: keeps it."""
@@ -73,10 +78,7 @@ class Install:
         if selection.mode == "noop":
             return
         # Not under the lock: another thread's import may need it meanwhile.
-        patch = self.shim.patch(selection.mode)
-        if patch is None and self.shim.replaces(selection.mode):
-            raise CompatError("another library has replaced torch's functions")
-        self._claim(patch)
+        self._claim(self.shim.required_patch(selection.mode))
         if selection.mode == "backport":
             for module in self.shim.late:
                 self._claim(self.shim.late_patch(module))
@@ -126,9 +128,8 @@ class Install:
         for watcher in self._watchers:
             watcher.stop()
         self._take_out()
-        entries = _entries(self.shim)
         with suppress(ValueError):
-            entries.remove(self)
+            _entries(self.shim).remove(self)
 
 
 # By the copy of `compat` that was asked, too: no copy takes back another one's install.

@@ -93,7 +93,7 @@ def test_examples_name_the_tag_of_this_version():
 
 
 def test_set_that_stands_for_env_override_has_the_shims_of_its_table():
-    text = (ROOT / "docs/env_override.md").read_text()
+    text = (ROOT / "docs/engines.md").read_text()
     table = text.partition("| vLLM's patch | vLLM | on | shim |")[2].partition("\n\n")[0]
     shims = set(re.findall(r"^\|(?:[^|]*\|){3} `(\w+)` \|", table, re.MULTILINE))
     code = re.search(r"compat\.install\((.*?)\n\)", text, re.DOTALL)[1]

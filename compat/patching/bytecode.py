@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dis
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from types import CodeType
 from typing import Any
 
@@ -67,20 +67,23 @@ def redirect_calls(
 
 
 def trampoline(
-    code: CodeType, replacement: Callable[..., Any], new_parameters: Iterable[str] = ()
+    code: CodeType,
+    holder: object,
+    method: str = "__call__",
+    new_parameters: Iterable[str] = (),
 ) -> CodeType:
-    """Return code that takes the same arguments and passes them to `replacement`.
+    """Return code that takes the same arguments and passes them to `holder.method`.
 
     In the function that `code` comes from, it keeps name, signature, defaults and
     source position; apart from `new_parameters`, which are keyword-only.
     """
     takes, gives = _signature(code, tuple(new_parameters))
     # A constant is all that a code object brings along: its globals are torch's.
-    source = f"def _({takes}): return {_PLACEHOLDER!r}.__call__({gives})"
+    source = f"def _({takes}): return {_PLACEHOLDER!r}.{method}({gives})"
     module = compile(source, code.co_filename, "exec", dont_inherit=True)
     made = next(const for const in module.co_consts if isinstance(const, CodeType))
     consts = tuple(
-        replacement if const == _PLACEHOLDER else const for const in made.co_consts
+        holder if const == _PLACEHOLDER else const for const in made.co_consts
     )
     same: dict[str, Any] = {
         "co_name": code.co_name,

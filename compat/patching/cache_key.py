@@ -34,15 +34,18 @@ class CodegenPatch(Patch):
         self, replacements: Replacements, token: Callable[[], str], owner: str = ""
     ) -> None:
         self.token = token
+        # Held, for torch may have left sys.modules by the time the patch goes.
+        self.config = sys.modules["torch.compiler.config"]
         super().__init__(replacements, owner)
 
     def reconcile(self) -> None:
         # The tag comes before the patch and goes after it: code that another thread
         # compiles in between is never cached under torch's own key.
         if self in claims.values():
-            _set_tag(True)
+            _set_tag(self.config, True)
         super().reconcile()
-        _set_tag(any(hasattr(patch, "token") for patch in claimed()))
+        configs = [getattr(patch, "config", None) for patch in claimed()]
+        _set_tag(self.config, any(config is self.config for config in configs))
 
 
 def tokens() -> set[str]:
@@ -73,14 +76,13 @@ def _tag(config: Any) -> str:
 _property = shared("cache_key_tag/2", lambda: property(_tag))
 
 
-def _set_tag(wanted: bool) -> None:
+def _set_tag(config: Any, wanted: bool) -> None:
     """Put a property in front of torch's setting, or take it away.
 
     Each config module of torch is the one instance of its own class, and there a
     property is found before the value. Torch's `__setattr__`, `patch` and
     `save_config` do not look at it.
     """
-    config = sys.modules["torch.compiler.config"]
     cls = type(config)
     if wanted and _TAG not in vars(cls):
         setattr(cls, _TAG, _property)

@@ -66,8 +66,8 @@ Replacements = Iterable[tuple[FunctionType, MakeReplacement]]
 class PatchPoint:
     """One function of torch that is, or was, patched.
 
-    While wrappers are in, the function's code calls the point, and the point calls
-    the top wrapper. Otherwise the function has the code that it had before.
+    While wrappers are in, the function's code calls the top one. Otherwise the
+    function has the code that it had before.
     """
 
     def __init__(self, function: FunctionType) -> None:
@@ -86,15 +86,11 @@ class PatchPoint:
         self._trampolines: dict[tuple[str, ...], CodeType] = {}
         self._trampoline({})
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.top(*args, **kwargs)
-
     def has_code_in_function(self) -> bool:
         return self.function.__code__ is self.code or self.has_trampoline_in_function()
 
     def has_trampoline_in_function(self) -> bool:
-        code = self.function.__code__
-        return any(code is made for made in list(self._trampolines.values()))
+        return self.function.__code__ in list(self._trampolines.values())
 
     def apply(self, wrappers: list[Wrapper]) -> None:
         """Have exactly these wrappers in, the innermost first."""
@@ -125,8 +121,9 @@ class PatchPoint:
     def _trampoline(self, added: dict[str, Any]) -> CodeType:
         names = tuple(added)
         if names not in self._trampolines:
-            call = self._without(dict(added)) if added else self
-            self._trampolines[names] = trampoline(self.code, call, names)
+            holder = self._without(dict(added)) if added else self
+            method = "__call__" if added else "top"
+            self._trampolines[names] = trampoline(self.code, holder, method, names)
         return self._trampolines[names]
 
     def _without(self, added: dict[str, Any]) -> Callable[..., Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Callable
 from types import FunctionType
 from typing import Any
@@ -73,3 +74,16 @@ def _unwrapped(function: Any) -> Any:
             break
         function = wrapped
     return function
+
+
+def function_at(target: str) -> FunctionType | None:
+    """Return the function under the target, if it is torch's own."""
+    name, _, path = target.partition(":")
+    module = sys.modules.get(name)
+    try:
+        value = member(module, path, target)
+    except Missing:
+        return None
+    function = getattr(value, "__func__", value)  # of a staticmethod
+    is_own = isinstance(function, FunctionType) and function.__globals__ is vars(module)
+    return function if is_own else None

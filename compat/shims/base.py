@@ -7,7 +7,6 @@ while it is in. A shim with scopes can also be used by `with`, for one thread or
 from __future__ import annotations
 
 import importlib
-import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -16,14 +15,13 @@ from types import FunctionType
 from typing import Any, Literal
 
 from ..adapters import NAMES
-from ..errors import CompatWarning, UnsupportedError
+from ..errors import CompatError, CompatWarning, UnsupportedError
 from ..patching.cache_key import CodegenPatch
 from ..patching.context import Context, Scopes
 from ..patching.import_hook import catch_up
 from ..patching.patch import Claim, MakeReplacement, Patch, claimed
 from ..patching.registry import serialized, shared
-from ..probe.definition import Missing
-from ..probe.live import member
+from ..probe.live import function_at
 from ..probe.requirements import Parameters, Refers, Requirement, Symbol, answer
 from ..selection import SWITCH, live_reader, select
 from . import LEFT_OUT, explain_missing
@@ -133,6 +131,13 @@ class Shim:
         replacements = self.replaces(mode)
         return self._patch_of(mode, replacements, getattr(self, mode, ()))
 
+    def required_patch(self, mode: str) -> Patch | None:
+        """Return `patch(mode)`. Raises CompatError if one is needed but gone."""
+        patch = self.patch(mode)
+        if patch is None and self.replaces(mode):
+            raise CompatError("another library has replaced torch's functions")
+        return patch
+
     def replaces(self, mode: str) -> Replacing:
         """Return what this mode puts in."""
         modes = {"native": self.native_replacements, "backport": self.replacements}
@@ -148,7 +153,7 @@ class Shim:
         if not replacements:
             return None
         patches = self._patches[key]
-        functions = tuple([_function(target) for target in replacements])
+        functions = tuple([function_at(target) for target in replacements])
         known = patches.by_functions.get(functions)  # type: ignore[arg-type]
         if known is None:
             if None in functions or not _all_hold(requirements):
@@ -193,7 +198,7 @@ class Shim:
         failed = partial(self._failed, mode)
         patch = None
         try:
-            patch = self.patch(selected)
+            patch = self.required_patch(selected)
         except Exception as error:  # noqa: BLE001 (kept for `status`)
             failed(error)
         return Context(self.scopes, value, patch, failed)
@@ -201,36 +206,23 @@ class Shim:
     def _failed(self, mode: str, error: Exception) -> None:
         self.error = self.warn_of(error)
         if mode != "auto":
-            raise UnsupportedError(_why_not(self, self.error)) from error
+            raise UnsupportedError(self.explain(self.error)) from error
 
     def warn_of(self, error: Exception) -> str:
         """Warn that the shim could not be put in. Return the error as text."""
         text = f"{type(error).__name__}: {error}"
         # If warnings are errors: this may be an import of torch's.
         with suppress(CompatWarning):
-            warnings.warn(_why_not(self, text), CompatWarning, stacklevel=3)
+            warnings.warn(self.explain(text), CompatWarning, stacklevel=3)
         return text
 
-
-def _why_not(shim: Shim, error: str) -> str:
-    return f"{shim.name} could not be put into torch, which stays as it is: {error}"
+    def explain(self, error: str) -> str:
+        """Return the sentence that says why the shim is not in."""
+        return f"{self.name} could not be put into torch, which stays as it is: {error}"
 
 
 def _all_hold(requirements: Iterable[Requirement]) -> bool:
     return all(answer(required, live_reader()).holds for required in requirements)
-
-
-def _function(target: str) -> FunctionType | None:
-    """Return the function under the target, if it is torch's own."""
-    name, _, path = target.partition(":")
-    module = sys.modules.get(name)
-    try:
-        value = member(module, path, target)
-    except Missing:
-        return None
-    function = getattr(value, "__func__", value)  # of a staticmethod
-    is_own = isinstance(function, FunctionType) and function.__globals__ is vars(module)
-    return function if is_own else None
 
 
 @cache

@@ -24,7 +24,9 @@ _TARGET = "torch.fx.passes.split_module:split_module"
 
 def _replace_split_module(wrapper: Wrapper) -> Callable[..., Any]:
     """Have `split_module` take `tuple_return`."""
-    wrapper.new_parameters = {"tuple_return": False}
+    if "tuple_return" not in wrapper.original.__code__.co_varnames:
+        # A torch that takes it gets this by mode="backport" alone, and needs no other.
+        wrapper.new_parameters = {"tuple_return": False}
 
     def split_module(*args: Any, tuple_return: bool = False, **kwargs: Any) -> Any:
         result = wrapper.next(*args, **kwargs)

@@ -148,10 +148,10 @@ def prepared(failing: Failing, folder: Path, route: str, patched: pytest.MonkeyP
             failing.fail("exchange of the second" if point.function.__name__ == "second" else "exchange")
         exchange(point, code, added)
 
-    def failing_tag(wanted: bool) -> None:
+    def failing_tag(config: Any, wanted: bool) -> None:
         if wanted:
             failing.fail("tag")
-        set_tag(wanted)
+        set_tag(config, wanted)
 
     for module in (installation, reporting):
         patched.setattr(module, "all_shims", lambda: (shim,))
@@ -320,6 +320,31 @@ def test_context_by_name_raises_if_patch_fails(folder, monkeypatch):
             context.__enter__()
         assert calls() == "torch"
         assert compat.status()[0].error == "ValueError: never"
+
+
+def test_install_by_name_raises_if_patch_fails(folder, monkeypatch):
+    failing = Failing(REAL[0], "exchange", ValueError("never"))
+    with prepared(failing, folder, "after", monkeypatch):
+        import_both()
+        with pytest.warns(compat.CompatWarning), pytest.raises(compat.UnsupportedError, match="ValueError: never"):
+            compat.install(failing.shim.name, mode="backport")
+        assert calls() == "torch"
+        assert not installation._entries(failing.shim)
+
+
+@pytest.mark.parametrize("mode", ["auto", "backport"])
+def test_context_says_that_functions_were_replaced(mode, folder, monkeypatch):
+    working = Failing(REAL[0], "", None)
+    with prepared(working, folder, "after", monkeypatch):
+        import_both()
+        assert selection.select(working.shim, mode).mode == "backport"
+        monkeypatch.setattr(sys.modules[MAIN], "first", len)
+        expected = (
+            pytest.raises(compat.UnsupportedError, match="replaced") if mode != "auto" else contextlib.nullcontext()
+        )
+        with pytest.warns(compat.CompatWarning, match="another library"), expected, working.shim.context(True, mode):
+            assert not working.shim.active
+        assert "another library" in compat.status()[0].error
 
 
 REAL_TORCH = """

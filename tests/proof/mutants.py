@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import builtins
 import collections
 import functools
 import importlib
@@ -30,8 +31,9 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FunctionType
+from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
+from unittest import mock
 
 import torch
 
@@ -223,7 +225,15 @@ PARAMETER: dict[str, Callable[[ast.FunctionDef, str], None]] = {
     "parameter by keyword only": keyword_only,
     "parameter added without default": new_required,
 }
-MODULE = ("module fails to import", "module raises at import", "module imports slowly in another thread")
+MODULE = (
+    "module fails to import",
+    "module raises at import",
+    "module imports slowly in another thread",
+    "module has no readable source",
+    "module is a mock",
+    "module raises at each attribute",
+)
+STAND_INS = MODULE[4:]
 
 
 class Finder:
@@ -242,8 +252,32 @@ class Finder:
         time.sleep(0.3)
 
 
+class Raising(ModuleType):
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError(f"{name} of {self.__name__} cannot be had")
+
+
+def hide_source(module: str) -> None:
+    """Have `open` refuse the module's file. Python itself imports without `open`."""
+    hidden = tuple(module.replace(".", os.sep) + end for end in (".py", f"{os.sep}__init__.py"))
+    opened = builtins.open
+
+    def refuse(file: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(file, str) and file.endswith(hidden):
+            raise PermissionError(f"{file} is hidden")
+        return opened(file, *args, **kwargs)
+
+    builtins.open = refuse
+
+
 def apply(mutant: Mutant) -> None:
-    if mutant.kind in MODULE:
+    if mutant.kind == "module has no readable source":
+        hide_source(mutant.target)
+    elif mutant.kind == "module is a mock":
+        sys.modules[mutant.target] = mock.MagicMock()
+    elif mutant.kind == "module raises at each attribute":
+        sys.modules[mutant.target] = Raising(mutant.target)
+    elif mutant.kind in MODULE:
         sys.meta_path.insert(0, Finder(mutant))
     elif mutant.kind in SYMBOL:
         SYMBOL[mutant.kind](place(mutant.target))
@@ -433,7 +467,7 @@ def stock(mutant: Mutant, known: Before) -> Stock:
             importlib.import_module(name)
         except Exception:  # noqa: BLE001
             broken.append(name)
-    return Stock(told, broken)
+    return Stock(told, [*broken, mutant.target] if mutant.kind in STAND_INS else broken)
 
 
 def trial(mutant: Mutant, known: Before, alone: Stock) -> list[str]:
@@ -451,7 +485,7 @@ def trial(mutant: Mutant, known: Before, alone: Stock) -> list[str]:
     for shim in importlib.import_module("compat.shims.base").all_shims():
         if any(concerns(mutant, r) for r in (*shim.native, *shim.backport)):
             wrong += [f"{shim.name}: {words}" for words in of_shim(compat, shim, mutant, known, alone)]
-    if mutant.kind in MODULE:
+    if isinstance(sys.meta_path[0], Finder):
         del sys.meta_path[0]
     return wrong + [f"left behind: {words}" for words in changes(earlier, state(known.targets))]
 
@@ -465,7 +499,7 @@ def of_shim(compat: Any, shim: Any, mutant: Mutant, known: Before, alone: Stock)
     wrong, runs = [], []
     modes, can, cannot = expected(shim, mutant, known, alone.broken)
     ways = [lambda: installed(compat, shim.name)]
-    if shim.kind == "speed":
+    if shim.value is not None:
         ways.append(getattr(compat, shim.name))
     for way in ways:
         with way():
@@ -481,11 +515,11 @@ def of_shim(compat: Any, shim: Any, mutant: Mutant, known: Before, alone: Stock)
         wrong.append("a body did not run once")
     if selection.mode == "noop" and any(run != alone.told for run in runs):
         wrong.append(f"a body gives {runs}, and {alone.told} without compat")
-    if mutant.kind in MODULE and shim.kind != "speed":
+    if mutant.kind in MODULE and shim.value is None:
         return wrong  # before the module is imported, an install by name trusts its source and waits
     for mode in ("native", "backport"):
         try:
-            with getattr(compat, shim.name)(mode=mode) if shim.kind == "speed" else installed(compat, shim.name, mode):
+            with getattr(compat, shim.name)(mode=mode) if shim.value is not None else installed(compat, shim.name, mode):
                 pass
         except compat.UnsupportedError as error:
             named = any(str(r) in str(error) for r in getattr(shim, mode))

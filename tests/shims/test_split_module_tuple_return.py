@@ -165,3 +165,13 @@ def test_signature_has_tuple_return_only_while_installed() -> None:
     assert inspect.signature(split_module) == before
     with pytest.raises(TypeError, match="unexpected keyword argument 'tuple_return'"):
         split_of([(0, 0)], tuple_return=True)
+
+
+def test_backport_by_name_works_on_torch_that_has_the_parameter(request: pytest.FixtureRequest) -> None:
+    before = inspect.signature(split_module)
+    compat.install(NAME, mode="backport")
+    request.addfinalizer(lambda: compat.uninstall(NAME))
+    assert ("tuple_return" in before.parameters) == NATIVE
+    assert (inspect.signature(split_module) == before) == NATIVE
+    split = split_of([(0, 0), (0, 1)], tuple_return=True)
+    assert all(isinstance(part.graph.output_node().args[0], tuple) for part in split.children())
