@@ -1,1 +1,2 @@
-"""torch 2.14: no difference from 2.15."""
+"""torch 2.14: what differs from 2.15."""
+

@@ -15,3 +15,4 @@ pattern_matcher_dtypes = "backport"  # pytorch#196013 is not merged
 cache_dir = "native"
 split_module_tuple_return = "native"
 autotune_raw_stream = "native"
+float_in_cache_key = "backport"  # pytorch#197889 is open

@@ -1,0 +1,33 @@
+"""A Python float that changes between calls, in operators that cannot take it as a tensor, twice with one cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from reproduce import compile_quickly
+
+X, IMAGE = torch.linspace(-2, 2, 16).view(4, 4), torch.linspace(-2, 2, 16).view(1, 1, 4, 4)
+PROGRAMS: dict[str, Callable[[float], torch.Tensor]] = {
+    "clamp": lambda s: (X * s).clamp(-s, s),
+    "pad": lambda s: F.pad(X * s, (1, 1), value=s + 1),
+    "layer_norm": lambda s: F.layer_norm(X * s, (4,), eps=s * 0.1),
+    "attention": lambda s: F.scaled_dot_product_attention(IMAGE * s, IMAGE, IMAGE, scale=s * 2),
+    "interpolate": lambda s: F.interpolate(IMAGE * s, scale_factor=s * 4),
+    "sizes": lambda s: (X * s).clamp(max=X.shape[0] * s / 4),
+}
+
+
+def outcome() -> str:
+    wrong = []
+    # Every operator is called as it is: what the cache does is the same, and nothing has to be compiled by a compiler.
+    with compile_quickly(call_operators=True):
+        for name, program in PROGRAMS.items():
+            for values in ((0.5, 0.75, 1.25, 2.0), (0.5, 0.75, 2.0, 1.5)):
+                torch._dynamo.reset()  # to the cache, the second round is another process
+                compiled = torch.compile(program, fullgraph=True)
+                pairs = [(compiled(value), program(value)) for value in values]
+                if not all(a.shape == b.shape and torch.allclose(a, b) for a, b in pairs) and name not in wrong:
+                    wrong.append(name)
+    return f"another value: {', '.join(wrong)}" if wrong else "right"
