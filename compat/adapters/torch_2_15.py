@@ -16,3 +16,4 @@ cache_dir = "native"
 split_module_tuple_return = "native"
 autotune_raw_stream = "native"
 float_in_cache_key = "backport"  # pytorch#197889 is open
+unique_fallback_key = "native"

@@ -1,0 +1,34 @@
+"""Two functions without a cache key, compiled ahead of time after the same seed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import torch
+from reproduce import compile_quickly
+from torch._dynamo import config
+
+FIXED = (2, 15)
+
+
+def _compiled(factor: int) -> Callable[..., torch.Tensor]:
+    @torch.compiler.allow_in_graph
+    def opaque(x: torch.Tensor) -> torch.Tensor:
+        return x @ x * factor
+
+    return torch.compile(lambda x: opaque(x), fullgraph=True).aot_compile(((torch.eye(2),), {}))
+
+
+def outcome() -> str:
+    results, drawn = [], []
+    with compile_quickly(call_operators=True), config.patch(enable_aot_compile=True):
+        for factor in (2, 7):
+            torch._dynamo.reset()
+            random.seed(0)
+            results.append(float(_compiled(factor)(torch.eye(2))[0, 0]))
+            drawn.append(random.random())
+    if results != [2.0, 7.0]:
+        return f"the second function multiplies by {results[1]:.0f}, as the first one does"
+    random.seed(0)
+    return "right" if drawn == [random.random()] * 2 else "the program's random numbers are others"
