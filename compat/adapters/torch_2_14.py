@@ -1,3 +1,4 @@
 """torch 2.14: what differs from 2.15."""
 
 unique_fallback_key = "backport"  # pytorch#194451 came in 2.15
+cleared_cache_folder = "backport"  # pytorch#196189 came in 2.15

@@ -17,3 +17,4 @@ split_module_tuple_return = "native"
 autotune_raw_stream = "native"
 float_in_cache_key = "backport"  # pytorch#197889 is open
 unique_fallback_key = "native"
+cleared_cache_folder = "native"
