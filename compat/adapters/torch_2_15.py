@@ -18,3 +18,4 @@ autotune_raw_stream = "native"
 float_in_cache_key = "backport"  # pytorch#197889 is open
 unique_fallback_key = "native"
 cleared_cache_folder = "native"
+ambient_autocast = "native"
