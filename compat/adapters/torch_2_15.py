@@ -19,3 +19,4 @@ float_in_cache_key = "backport"  # pytorch#197889 is open
 unique_fallback_key = "native"
 cleared_cache_folder = "native"
 ambient_autocast = "native"
+inference_mode_cached = "native"
