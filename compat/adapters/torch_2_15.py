@@ -20,3 +20,4 @@ unique_fallback_key = "native"
 cleared_cache_folder = "native"
 ambient_autocast = "native"
 inference_mode_cached = "native"
+fx_node_creation = "backport"  # pytorch#186665 added the walk

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dis
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from types import CodeType
 from typing import Any
 
@@ -66,16 +66,22 @@ def redirect_calls(
 
 
 def trampoline(
-    code: CodeType, replacement: Callable[..., Any], new_parameters: Iterable[str] = ()
+    code: CodeType,
+    replacement: object,
+    new_parameters: Iterable[str] = (),
+    method: str = "__call__",
 ) -> CodeType:
     """Return code that takes the same arguments and passes them to `replacement`.
 
     In the function that `code` comes from, it keeps name, signature, defaults and
     source position; apart from `new_parameters`, which are keyword-only.
+
+    Args:
+        method: the attribute of `replacement` to call. It is read at each call.
     """
     takes, gives = _signature(code, tuple(new_parameters))
     # A constant is all that a code object brings along: its globals are torch's.
-    source = f"def _({takes}): return {_PLACEHOLDER!r}.__call__({gives})"
+    source = f"def _({takes}): return {_PLACEHOLDER!r}.{method}({gives})"
     module = compile(source, code.co_filename, "exec", dont_inherit=True)
     made = next(const for const in module.co_consts if isinstance(const, CodeType))
     consts = tuple(

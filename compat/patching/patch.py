@@ -64,8 +64,8 @@ Replacements = Iterable[tuple[FunctionType, MakeReplacement]]
 class PatchPoint:
     """One function of torch that is, or was, patched.
 
-    While wrappers are in, the function's code calls the point, and the point calls
-    the top wrapper. Otherwise the function has the code that it had before.
+    While wrappers are in, the function's code calls the point's top wrapper. Otherwise
+    the function has the code that it had before.
     """
 
     def __init__(self, function: FunctionType) -> None:
@@ -83,9 +83,6 @@ class PatchPoint:
         # By the names of the parameters that wrappers add.
         self._trampolines: dict[tuple[str, ...], CodeType] = {}
         self._trampoline({})
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.top(*args, **kwargs)
 
     def has_code_in_function(self) -> bool:
         return self.function.__code__ is self.code or self.has_trampoline_in_function()
@@ -123,8 +120,12 @@ class PatchPoint:
     def _trampoline(self, added: dict[str, Any]) -> CodeType:
         names = tuple(added)
         if names not in self._trampolines:
-            call = self._without(dict(added)) if added else self
-            self._trampolines[names] = trampoline(self.code, call, names)
+            self._trampolines[names] = (
+                trampoline(self.code, self._without(dict(added)), names)
+                if added
+                # A call of the point itself would cost a tenth of creating an FX node.
+                else trampoline(self.code, self, method="top")
+            )
         return self._trampolines[names]
 
     def _without(self, added: dict[str, Any]) -> Callable[..., Any]:
