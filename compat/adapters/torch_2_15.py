@@ -21,3 +21,4 @@ cleared_cache_folder = "native"
 ambient_autocast = "native"
 inference_mode_cached = "native"
 fx_node_creation = "backport"  # pytorch#186665 added the walk
+vector_isa_probe = "backport"  # torch keeps the answers in the cache folder
