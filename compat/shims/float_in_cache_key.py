@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 import sys
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
@@ -45,6 +46,9 @@ _SYMBOLIC = "torch.fx.experimental.symbolic_shapes"
 _REVISION = 1
 # The symbolic floats of the graph that this thread or task is looking up.
 _looked_up: ContextVar[tuple[Any, ...]] = ContextVar("compat_floats", default=())
+# No symbolic float is NaN, so this guard always holds. To evaluate it, torch would pin
+# the float to its value, and each new value would compile again.
+_IS_A_NUMBER = re.compile(r"not math\.isnan\(L\['t\d+'\]\)$")
 # The attribute of AOTAutogradCacheInfo that carries them from the lookup to the save.
 _ATTRIBUTE = "compat_floats"
 
@@ -133,7 +137,8 @@ def _replace_generate_guards(wrapper: Wrapper) -> Callable[..., Any]:
         try:
             # Torch writes guards of floats as well, if it is given the floats.
             both = replace(cache_info, forward_symints=[*integers, *floats])
-            return wrapper.next(cls, both)
+            parts = (wrapper.next(cls, both) or "").split(" and ")
+            return " and ".join(part for part in parts if not _IS_A_NUMBER.match(part))
         except Exception:  # an entry must not end the compile
             text = "cannot write the guards of floats; the entry is for these values"
             logging.getLogger(_CACHE).info(text, exc_info=True)

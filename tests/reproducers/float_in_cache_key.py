@@ -24,7 +24,7 @@ def outcome() -> str:
     # Every operator is called as it is: what the cache does is the same, and nothing has to be compiled by a compiler.
     with compile_quickly(call_operators=True):
         for name, program in PROGRAMS.items():
-            for values in ((0.5, 0.75, 1.25, 2.0), (0.5, 0.75, 2.0, 1.5)):
+            for values in ((0.5, 0.75), (0.5, 2.0)):
                 torch._dynamo.reset()  # to the cache, the second round is another process
                 compiled = torch.compile(program, fullgraph=True)
                 pairs = [(compiled(value), program(value)) for value in values]

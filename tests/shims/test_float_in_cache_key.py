@@ -182,8 +182,8 @@ def run(
     return wrong, counted[not how["enable_autograd_cache"]]
 
 
-EVERYWHERE = ["pad", "layer_norm", "rms_norm", "attention", "label smoothing", "interpolate", "logit"]
-TO_2_14 = ["clamp", "huber_loss", "sizes"]
+EVERYWHERE = ["pad", "layer_norm", "rms_norm", "attention", "huber_loss", "interpolate", "logit"]
+TO_2_14 = ["clamp", "sizes"]
 FEW = ["pad", "layer_norm", "attention", "interpolate", "clamp", "sizes", "inner graph"]
 
 
