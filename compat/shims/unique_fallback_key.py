@@ -7,7 +7,7 @@ Python's global generator. Two graphs with one seed draw one number: in one proc
 in two processes with one cache folder. The draw also changes the random numbers that
 the program itself gets.
 Upstream: pytorch#194451, in 2.15.0.
-Affected: up to 2.14.1.
+Affected: 2.10 to 2.14.1. torch 2.9 compiles without the cache instead.
 Removal: when no supported torch is older than 2.15.
 """
 
@@ -58,7 +58,7 @@ SHIM = Shim(
         Symbol(_TARGET, "function"),
         Takes(_TARGET, "example_inputs"),
         Refers(_TARGET, "random"),
-        Refers(_TARGET, "AOTAUTOGRAD_CACHE_PREFIX"),
+        Refers(_TARGET, "get_hash"),
     ),
     replacements={_TARGET: _replace_autograd_cache_key},
 )

@@ -49,8 +49,9 @@ def test_install_patches_exactly_the_fixes_that_this_torch_needs(python: Callabl
         about = declared(name)
         first, fixed = about.get("FIRST", (0,)), about.get("FIXED", (99,))
         needed = first <= RELEASE < fixed
-        expected = "backport" if needed else "noop" if first > RELEASE else "native"
-        assert (name, mode, active) == (name, expected, needed)
+        unaffected = {"noop", "native"} if first > RELEASE else {"native"}
+        assert mode in ({"backport"} if needed else unaffected), name
+        assert (name, active) == (name, needed)
     assert tag.startswith("+compat-")
     assert left == [[], ""]
     assert same_finders

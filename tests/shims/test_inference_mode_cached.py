@@ -15,6 +15,7 @@ from helpers.warm import Warm
 from reproduce import compile_quickly
 
 import compat
+from compat.probe.definition import Definition, Undecided
 from compat.shims import inference_mode_cached as shim
 
 
@@ -81,7 +82,7 @@ def test_second_process_gets_the_same_results_from_the_cache(warm: Warm, tmp_pat
 def test_without_shim_the_cache_is_bypassed(warm: Warm, tmp_path: Path) -> None:
     found = warm(run, str(tmp_path), False)
     bypassed = {name for name, (*_, said) in found.items() if "autograd_cache_bypass" in said}
-    assert bypassed == (set() if RELEASE >= (2, 15) else {program.__name__ for program in PROGRAMS})
+    assert bypassed == ({program.__name__ for program in PROGRAMS} if (2, 13) <= RELEASE < (2, 15) else set())
 
 
 def node(target: object, op: str = "call_function") -> Any:
@@ -102,7 +103,32 @@ def test_every_other_node_is_judged_by_torch() -> None:
     assert judged == others
 
 
-@pytest.mark.skipif(RELEASE >= (2, 15), reason="torch does it itself")
+class BypassAOTAutogradCache(Exception):
+    pass
+
+
+def test_native_requirement_tries_out_a_function_that_lists_no_names() -> None:
+    def refuses_exit(node: Any) -> None:
+        if node.target is torch.autograd.grad_mode._exit_inference_mode:
+            raise BypassAOTAutogradCache
+
+    def breaks(node: Any) -> None:
+        raise TypeError("other nodes")
+
+    accepts = [
+        shim.SHIM.native[0].explain_failure(definition(one)) for one in (lambda node: None, refuses_exit, breaks)
+    ]
+    assert accepts[:2] == [None, "it refuses _exit_inference_mode"]
+    assert "TypeError: other nodes" in str(accepts[2])
+    with pytest.raises(Undecided):
+        shim.SHIM.native[0].explain_failure(definition(breaks)._replace(value=None))
+
+
+def definition(function: Any) -> Definition:
+    return Definition("function", code=function.__code__, value=function)
+
+
+@pytest.mark.skipif(not (2, 13) <= RELEASE < (2, 15), reason="torch does it itself")
 def test_an_unsafe_function_beside_it_is_still_not_cached(warm: Warm, tmp_path: Path) -> None:
     assert warm(unsafe, str(tmp_path)) == 1
 
