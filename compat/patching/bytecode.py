@@ -76,6 +76,13 @@ def trampoline(
 
     In the function that `code` comes from, it keeps name, signature, defaults and
     source position; apart from `new_parameters`, which are keyword-only.
+
+    Args:
+        code: of any function.
+        holder: becomes a constant of the new code.
+        method: the attribute of `holder` to call. It is read at each call.
+        new_parameters: names.
+
     """
     takes, gives = _signature(code, tuple(new_parameters))
     # A constant is all that a code object brings along: its globals are torch's.

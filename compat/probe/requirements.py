@@ -144,8 +144,8 @@ class Refers(NamedTuple):
 class Mentions(NamedTuple):
     """A string in the function's body contains this text.
 
-    Functions nested in it count. If `whole`, the string is the text: so it is for what
-    stands between two values in an f-string.
+    Functions nested in it and tuples of strings count. If `whole`, the string is the
+    text: so it is for what stands between two values in an f-string.
     """
 
     target: str
@@ -156,6 +156,7 @@ class Mentions(NamedTuple):
         if definition.code is None:
             return f"it is a {definition.kind}"
         consts = [c for code in nested(definition.code) for c in code.co_consts]
+        consts += [item for c in consts if isinstance(c, tuple) for item in c]
         texts = [const for const in consts if isinstance(const, str)]
         if any(
             self.text == text if self.whole else self.text in text for text in texts

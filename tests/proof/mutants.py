@@ -519,7 +519,9 @@ def of_shim(compat: Any, shim: Any, mutant: Mutant, known: Before, alone: Stock)
         return wrong  # before the module is imported, an install by name trusts its source and waits
     for mode in ("native", "backport"):
         try:
-            with getattr(compat, shim.name)(mode=mode) if shim.value is not None else installed(compat, shim.name, mode):
+            with (
+                getattr(compat, shim.name)(mode=mode) if shim.value is not None else installed(compat, shim.name, mode)
+            ):
                 pass
         except compat.UnsupportedError as error:
             named = any(str(r) in str(error) for r in getattr(shim, mode))
