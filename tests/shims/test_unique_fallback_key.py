@@ -14,10 +14,10 @@ import pytest
 import torch
 from helpers.this_torch import RELEASE
 from helpers.warm import Warm
-from reproducers.unique_fallback_key import _compiled
 
 import compat
 from compat.selfcheck.quick import compile_quickly
+from compat.selfcheck.reproducers.unique_fallback_key import _compiled
 from compat.shims import unique_fallback_key as shim
 
 

@@ -18,6 +18,18 @@ def _is_in(path: object, *folders: str) -> bool:
     return bool(set(folders) & set(Path(str(path)).parts))
 
 
+def _compiled(number: int) -> str | None:
+    torch._dynamo.reset()
+    try:
+        result = torch.compile(lambda x: x @ x * number, fullgraph=True)(torch.eye(2))
+    except Exception as error:
+        if "No such file or directory" not in str(error):
+            raise
+        return "lookup" if number == 2 else "write"
+    assert result.tolist() == [[float(number), 0.0], [0.0, float(number)]]
+    return None
+
+
 def outcome() -> str:
     from torch._functorch import config as functorch
 
@@ -37,28 +49,15 @@ def outcome() -> str:
             shutil.rmtree(path.parent)
         return rename(path, target)
 
-    def compiled(number: int) -> str | None:
-        torch._dynamo.reset()
-        try:
-            result = torch.compile(lambda x: x @ x * number, fullgraph=True)(
-                torch.eye(2)
-            )
-        except Exception as error:
-            if "No such file or directory" not in str(error):
-                raise
-            return "lookup" if number == 2 else "write"
-        assert result.tolist() == [[float(number), 0.0], [0.0, float(number)]]
-        return None
-
     strict = functorch.patch(strict_autograd_cache=True)
     with compile_quickly(call_operators=True), strict:
-        assert compiled(2) is None
+        assert _compiled(2) is None
         with mock.patch.object(os.path, "exists", racing_exists):
-            ended = [compiled(2)]
+            ended = [_compiled(2)]
         assert removed or ended == [None]
         removed.clear()
         with mock.patch.object(Path, "rename", racing_rename):
-            ended.append(compiled(3))
+            ended.append(_compiled(3))
         assert removed
     words = " and ".join(filter(None, ended))
     return f"the compile ends in a {words}" if words else "right"
