@@ -15,3 +15,4 @@ pattern_matcher_dtypes = "backport"  # pytorch#196013 is not merged
 cache_dir = "native"
 split_module_tuple_return = "native"
 autotune_raw_stream = "native"
+full_of_bool = "backport"  # pytorch#194062 is open
