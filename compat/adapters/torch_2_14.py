@@ -1,1 +1,3 @@
-"""torch 2.14: no difference from 2.15."""
+"""torch 2.14: what differs from 2.15."""
+
+pattern_kwargs = "backport"  # the matcher looks at these keywords from 2.15 on

@@ -16,3 +16,4 @@ cache_dir = "native"
 split_module_tuple_return = "native"
 autotune_raw_stream = "native"
 full_of_bool = "backport"  # pytorch#194062 is open
+pattern_kwargs = "native"
