@@ -17,3 +17,4 @@ split_module_tuple_return = "native"
 autotune_raw_stream = "native"
 full_of_bool = "backport"  # pytorch#194062 is open
 pattern_kwargs = "native"
+kept_snapshots = "backport"  # pytorch#198031 is open
