@@ -6,11 +6,10 @@ A buffer is the storage of a node's fake tensor, as Inductor's own passes see it
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from typing import Any
 
-_POST_GRAD = "torch._inductor.fx_passes.post_grad"
 _REINPLACE = "torch._inductor.fx_passes.reinplace"
 # Marks a call in `Node.meta`: the names of what it writes, and of what else it reads.
 CALL_PARTS = "compat_call_parts"
@@ -76,12 +75,14 @@ def written_nodes(node: Any) -> list[Any]:
     return leaves([given.get(argument.name) for argument in _written_arguments(op)])
 
 
-def readers(node: Any, through_copies: bool = False) -> Iterator[Any]:
+def readers(
+    node: Any, is_copy: Callable[[Any], bool] = lambda node: False
+) -> Iterator[Any]:
     """Yield the nodes that read the value of the node, or of a view of it.
 
     Args:
         node: makes the value.
-        through_copies: whether a copy that Inductor may drop counts as a view.
+        is_copy: says of a reader whether it counts as a view.
     """
     todo, seen = [node], {node}
     while todo:
@@ -92,30 +93,10 @@ def readers(node: Any, through_copies: bool = False) -> Iterator[Any]:
                 continue
             seen.add(user)
             is_view = own & storages(user) and not written_nodes(user)
-            if is_view or (through_copies and may_be_dropped(user)):
+            if is_view or is_copy(user):
                 todo.append(user)
             else:
                 yield user
-
-
-def may_be_dropped(node: Any) -> bool:
-    """Return whether Inductor takes the node for a copy or a view of its argument."""
-    registered = sys.modules[_POST_GRAD].noop_registry.get(node.target)
-    if registered is None:
-        return False
-    fake = sys.modules["torch._inductor.fx_utils"].get_fake_args_kwargs
-    is_valid, args, kwargs = fake(node)
-    return bool(is_valid and registered[0](*args, **kwargs))
-
-
-def is_joint(graph: Any) -> bool:
-    """Return whether the graph has a forward and its backward in one."""
-    inputs = graph.find_nodes(op="placeholder")
-    return any(str(node.target).startswith("tangents") for node in inputs)
-
-
-def is_backward(node: Any) -> bool:
-    return node.meta.get("partitioner_tag") in ("is_backward", "must_be_in_backward")
 
 
 def viewed(value: Any, views: Any) -> Any:
@@ -138,66 +119,6 @@ def overlap(one: Any, other: Any) -> bool:
         return bool(passes["compute_overlapping_tensors"]([one, other]))
     except passes["GuardOnDataDependentSymNode"]:
         return True
-
-
-def copies_to_keep(graph: Any, writes: list[Any]) -> list[Any]:
-    """Return the copies whose original is overwritten too soon.
-
-    Args:
-        graph: the FX graph.
-        writes: pairs of a node that writes, and the nodes whose buffers it writes.
-    """
-    registry = sys.modules[_POST_GRAD].noop_registry
-    copies = [node for node in graph.nodes if node.target in registry]
-    places = {node: place for place, node in enumerate(graph.nodes)}
-    # The partitioner of a joint graph will move readers behind the writes.
-    joint = is_joint(graph)
-    return [
-        copy
-        for copy in copies
-        for source in _sources(copy, registry)
-        if not storages(copy) & storages(source)
-        and any(
-            storages(source) & set().union(*map(storages, written))
-            if joint
-            else places[write] > places[copy]
-            and _is_read_too_late(copy, source, write, written, places)
-            for write, written in writes
-        )
-    ]
-
-
-def _sources(copy: Any, registry: Any) -> list[Any]:
-    place = registry[copy.target][1]  # of the argument, or a function
-    return leaves(copy.args[place] if isinstance(place, int) else copy.args)
-
-
-def _is_read_too_late(
-    copy: Any, source: Any, write: Any, written: list[Any], places: dict[Any, int]
-) -> bool:
-    overwritten = set().union(*map(storages, written))
-    if overwritten & storages(copy):
-        return True
-    if not overwritten & storages(source):
-        return False
-    # `_foreach_` ops compute and write one element after the other.
-    foreach = sys.modules[_REINPLACE].inplaceable_foreach_ops
-    return any(
-        places[reader] >= places[write] or reader.target in foreach
-        for reader in readers(copy, through_copies=True)
-        if reader is not write or reader.args[:2] != (source, copy)
-    )
-
-
-def save_before_writes(writes: list[Any]) -> None:
-    """Have the partitioner save what a forward reads from inputs that it overwrites."""
-    policy = sys.modules["torch.utils.checkpoint"].CheckpointPolicy
-    targets = {node for w, nodes in writes if not is_backward(w) for node in nodes}
-    for target in targets:
-        for reader in readers(target):
-            is_forward = storages(reader) and not is_backward(reader)
-            if is_forward and not written_nodes(reader):
-                reader.meta.setdefault("recompute", policy.MUST_SAVE)
 
 
 def mark_calls(graph: Any) -> None:
@@ -236,7 +157,7 @@ def written_in_place(call: Any, given: Any, names: tuple[str, ...]) -> list[Any]
 
 
 def _views_of_bases(call: Any, bases: list[Any], cloned: Any) -> list[Any]:
-    """Return the parts of the bases that the op writes, without bases that it copies."""
+    """Return the parts of bases that the op writes, without bases that it copies."""
     higher = sys.modules["torch._higher_order_ops.auto_functionalize"]
     map_arg = sys.modules["torch.fx"].map_arg
     known = dict(map_arg(dict(call.kwargs), lambda node: node.meta["val"]))

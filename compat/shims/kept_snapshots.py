@@ -33,6 +33,7 @@ from typing import Any
 from ..patching.patch import Wrapper
 from ..probe.requirements import Behaves, Mentions, Parameters, Refers, Symbol
 from . import _buffers as buffers
+from . import _copies as copies
 from .base import Shim
 
 _POST_GRAD = "torch._inductor.fx_passes.post_grad"
@@ -55,16 +56,17 @@ def _replace_remove(wrapper: Wrapper) -> Callable[..., None]:
     def remove_noop_ops(graph: Any) -> None:
         buffers.mark_calls(graph)
         writes = [(n, w) for n in graph.nodes if (w := buffers.written_nodes(n))]
-        kept = buffers.copies_to_keep(graph, writes) if writes else []
+        kept = copies.copies_to_keep(graph, writes) if writes else []
         for node in kept:
+            copies.name_copy(node)
             node.meta[_KEPT] = True
         try:
             wrapper.next(graph)
         finally:
             for node in kept:
                 node.meta.pop(_KEPT, None)
-        if writes and buffers.is_joint(graph):
-            buffers.save_before_writes(writes)
+        if writes and copies.is_joint(graph):
+            copies.save_before_writes(writes)
 
     return remove_noop_ops
 
@@ -94,24 +96,24 @@ def _separate(call: Any, written: tuple[str, ...], read: tuple[str, ...]) -> Non
     """Give a call copies of what it reads from buffers that it writes in place."""
     is_triton, passes = "tensors_to_clone" in call.kwargs, vars(sys.modules[_PASSES])
     given = call.kwargs["kwargs"] if is_triton else call.kwargs
-    regions, copies = buffers.written_in_place(call, given, written), {}
+    regions, made = buffers.written_in_place(call, given, written), {}
 
     def separate(node: Any) -> Any:
         value = node.meta.get("val")
         if not any(buffers.overlap(value, region) for region in regions):
             return node
-        if node not in copies:
+        if node not in made:
             clone = sys.modules["torch"].ops.aten.clone.default
             with (
                 passes["enable_python_dispatcher"](),
                 call.graph.inserting_before(call),
             ):
-                copies[node] = passes["graph_call_function"](call.graph, clone, node)
-        return copies[node]
+                made[node] = passes["graph_call_function"](call.graph, clone, node)
+        return made[node]
 
     map_arg = sys.modules["torch.fx"].map_arg
     changed = {n: map_arg(v, separate) if n in read else v for n, v in given.items()}
-    if copies:
+    if made:
         call.kwargs = {**call.kwargs, "kwargs": changed} if is_triton else changed
 
 
