@@ -8,7 +8,6 @@ from typing import Any
 from ._buffers import leaves, readers, storages, written_nodes
 
 _POST_GRAD = "torch._inductor.fx_passes.post_grad"
-_REINPLACE = "torch._inductor.fx_passes.reinplace"
 
 
 def copies_to_keep(graph: Any, writes: list[Any]) -> list[Any]:
@@ -53,10 +52,8 @@ def _is_read_too_late(
         return True
     if not overwritten & storages(source):
         return False
-    # `_foreach_` ops compute and write one element after the other.
-    foreach = sys.modules[_REINPLACE].inplaceable_foreach_ops
     return any(
-        places[reader] >= places[write] or reader.target in foreach
+        places[reader] >= places[write]
         for reader in readers(copy, may_be_dropped)
         if reader is not write or reader.args[:2] != (source, copy)
     )

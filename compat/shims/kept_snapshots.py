@@ -213,7 +213,6 @@ SHIM = Shim(
         Symbol(_SCATTER, "function"),
         Parameters(_SCATTER, ("node",)),
         Symbol(f"{_PASSES}:inplaceable_ops"),
-        Symbol(f"{_PASSES}:inplaceable_foreach_ops"),
         Symbol(f"{_PASSES}:graph_call_function", "function"),
         Symbol(f"{_PASSES}:compute_overlapping_tensors"),
         Symbol(f"{_PASSES}:GuardOnDataDependentSymNode"),
