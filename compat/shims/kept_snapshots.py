@@ -1,10 +1,10 @@
 """`kept_snapshots`: keep copies if something overwrites the original too soon.
 
-Symptom: Inductor drops a copy, and the program reads **wrong values** elsewhere.
-`old = b.clone(); op(old, b)`, where `op` writes `b`, calls `op` with one buffer twice.
-`x[index] = x.clone()` reads rows that it has written already. `dst[:] = src[:];
-src.add_(1)` copies the new `src`. The backward of a value that was copied out of a
-buffer reads the buffer as the forward left it.
+Symptom: A copy has **wrong values**, because Inductor drops it and overwrites the
+original. `old = b.clone(); op(old, b)`, where `op` writes `b`, calls `op` with one
+buffer twice. `x[index] = x.clone()` reads rows that it has written already. `dst[:] =
+src[:]; src.add_(1)` copies the new `src`. The backward of a value that was copied out
+of a buffer reads the buffer as the forward left it.
 Upstream: pytorch#198031 is open (pytorch#198260 is a proposal), for values made in the
 graph. pytorch#198131, pytorch#198132, pytorch#197829 and pytorch#156786 are about graph
 inputs, which torch 2.15.0 repairs. Nothing is filed for gradients.

@@ -1,7 +1,7 @@
 """`pattern_kwargs`: match no node with a keyword argument that the pattern ignores.
 
-Symptom: A fusion returns **wrong values** if a node has a keyword argument that the
-pattern does not name. A pattern for `add(x, y)` matches `add(x, y, alpha=3)`, and the
+Symptom: A fusion returns **wrong values**, because its pattern ignores a keyword
+argument of the node. A pattern for `add(x, y)` matches `add(x, y, alpha=3)`, and the
 replacement drops `alpha`. Patterns of torch do the same, as for `addmm(x, a, b,
 beta=0)`.
 Upstream: in torch 2.15.0. pytorch#196577 is one case.

@@ -393,7 +393,7 @@ def test_forms_are_wrong_without_the_shim() -> None:
 
 @pytest.mark.skipif(RELEASE >= (2, 15), reason="native")
 def test_forms_of_inputs_are_wrong_without_the_shim() -> None:
-    forms = {name: OTHERS[name] for name in ("clone of an input", "copy_between_inputs", "swap", "transpose_an_input")}
+    forms = {name: OTHERS[name] for name in ("clone of an input", "copy_between_inputs", "swap")}
     assert wrong(forms, pass_by_pass()) == set(forms)
 
 
