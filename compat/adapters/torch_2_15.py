@@ -22,3 +22,6 @@ ambient_autocast = "native"
 inference_mode_cached = "native"
 fx_node_creation = "backport"  # pytorch#186665 added the walk
 vector_isa_probe = "backport"  # torch keeps the answers in the cache folder
+full_of_bool = "backport"  # pytorch#194062 is open
+pattern_kwargs = "native"
+kept_snapshots = "backport"  # pytorch#198031 is open

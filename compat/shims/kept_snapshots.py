@@ -1,0 +1,233 @@
+"""`kept_snapshots`: keep copies if something overwrites the original too soon.
+
+Symptom: A copy has **wrong values**, because Inductor drops it and overwrites the
+original. `old = b.clone(); op(old, b)`, where `op` writes `b`, calls `op` with one
+buffer twice. `x[index] = x.clone()` reads rows that it has written already. `dst[:] =
+src[:]; src.add_(1)` copies the new `src`. The backward of a value that was copied out
+of a buffer reads the buffer as the forward left it.
+Upstream: pytorch#198031 is open (pytorch#198260 is a proposal), for values made in the
+graph. pytorch#198131, pytorch#198132, pytorch#197829 and pytorch#156786 are about graph
+inputs, which torch 2.15.0 repairs. Nothing is filed for gradients.
+Affected: every torch so far (2.15).
+Removal: when every supported torch has pytorch#198260 or its like.
+
+Inductor's graphs are functional until late, so a copy of a value is the value. Four
+steps make that wrong, and each has its rule here.
+
+1. The graph ends by writing its mutated inputs. A copy stays if a node reads it at or
+   after such a write of its original.
+2. The reinplacing pass lets an op write over its argument if no later node reads that,
+   but does not ask what the op itself reads. The op then gets a copy again.
+3. The same pass turns `index_put` and its like into ops that write in place. They stay
+   functional if they read what they would write.
+4. The partitioner computes values again in the backward, from inputs that the forward
+   has overwritten by then. It has to save what the forward reads from such inputs.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from ..patching.patch import Wrapper
+from ..probe.requirements import Behaves, Mentions, Parameters, Refers, Symbol
+from . import _buffers as buffers
+from . import _copies as copies
+from .base import Shim
+
+_POST_GRAD = "torch._inductor.fx_passes.post_grad"
+_PASSES = "torch._inductor.fx_passes.reinplace"
+_REMOVE = f"{_POST_GRAD}:remove_noop_ops"
+_SAME = f"{_POST_GRAD}:same_meta"
+_REINPLACE = f"{_PASSES}:reinplace_inplaceable_ops"
+_CORE = f"{_PASSES}:reinplace_inplaceable_ops_core"
+_CHECK = f"{_PASSES}:InplaceableOp.extra_check"
+_SCATTER = f"{_PASSES}:should_reinplace_scatter"
+_VIEWS = "torch._higher_order_ops.auto_functionalize:read_view_information_from_args"
+
+# Marks a copy that has to stay, in `Node.meta`.
+_KEPT = "compat_kept_snapshot"
+
+
+def _replace_remove(wrapper: Wrapper) -> Callable[..., None]:
+    """Apply rules 1 and 4, and note what rule 2 needs."""
+
+    def remove_noop_ops(graph: Any) -> None:
+        buffers.mark_calls(graph)
+        writes = [(n, w) for n in graph.nodes if (w := buffers.written_nodes(n))]
+        kept = copies.copies_to_keep(graph, writes) if writes else []
+        for node in kept:
+            copies.name_copy(node)
+            node.meta[_KEPT] = True
+        try:
+            wrapper.next(graph)
+        finally:
+            for node in kept:
+                node.meta.pop(_KEPT, None)
+        if writes and copies.is_joint(graph):
+            copies.save_before_writes(writes)
+
+    return remove_noop_ops
+
+
+def _replace_same_meta(wrapper: Wrapper) -> Callable[..., bool]:
+    """Have torch, which asks this last before it drops a copy, keep the marked ones."""
+
+    def same_meta(node1: Any, node2: Any) -> bool:
+        return bool(wrapper.next(node1, node2)) and _KEPT not in node1.meta
+
+    return same_meta
+
+
+def _replace_reinplace(wrapper: Wrapper) -> Callable[..., None]:
+    """Apply rule 2: separate what a call reads from what it writes in place."""
+
+    def reinplace_inplaceable_ops(fake_tensor_updater: Any, graph: Any) -> None:
+        wrapper.next(fake_tensor_updater, graph)
+        for node in list(graph.nodes):
+            if buffers.CALL_PARTS in node.meta and buffers.call_parts(node) is not None:
+                _separate(node, *node.meta[buffers.CALL_PARTS])
+
+    return reinplace_inplaceable_ops
+
+
+def _separate(call: Any, written: tuple[str, ...], read: tuple[str, ...]) -> None:
+    """Give a call copies of what it reads from buffers that it writes in place."""
+    is_triton, passes = "tensors_to_clone" in call.kwargs, vars(sys.modules[_PASSES])
+    given = call.kwargs["kwargs"] if is_triton else call.kwargs
+    regions, made = buffers.written_in_place(call, given, written), {}
+
+    def separate(node: Any) -> Any:
+        value = node.meta.get("val")
+        if not any(buffers.overlap(value, region) for region in regions):
+            return node
+        if node not in made:
+            clone = sys.modules["torch"].ops.aten.clone.default
+            with (
+                passes["enable_python_dispatcher"](),
+                call.graph.inserting_before(call),
+            ):
+                made[node] = passes["graph_call_function"](call.graph, clone, node)
+        return made[node]
+
+    map_arg = sys.modules["torch.fx"].map_arg
+    changed = {n: map_arg(v, separate) if n in read else v for n, v in given.items()}
+    if made:
+        call.kwargs = {**call.kwargs, "kwargs": changed} if is_triton else changed
+
+
+def _replace_check(wrapper: Wrapper) -> Callable[..., bool]:
+    """Apply rule 3 to the ops that torch asks no other question about."""
+    ops = wrapper.original.__globals__
+
+    def extra_check(node: Any) -> bool:
+        if not wrapper.next(node):
+            return False
+        op, args = ops["inplaceable_ops"].get(node.target), node.args
+        if op is None and len(args) > 1:  # with_effects(token, op, ...)
+            op, args = ops["inplaceable_ops"].get(args[1]), args[2:]
+        if op is None:
+            return True
+        places = (
+            op.mutated_arg if isinstance(op.mutated_arg, tuple) else [op.mutated_arg]
+        )
+        read = [argument for i, argument in enumerate(args) if i not in places]
+        written = buffers.values([args[i] for i in places])
+        read_values = buffers.values((read, dict(node.kwargs)))
+        return not any(buffers.overlap(w, r) for w in written for r in read_values)
+
+    return extra_check
+
+
+def _replace_scatter(wrapper: Wrapper) -> Callable[..., bool]:
+    """Apply rule 3 to `b[1:] = b[:-1]` and its like, which write a view of a buffer."""
+
+    def should_reinplace_scatter(node: Any) -> bool:
+        if not wrapper.next(node):
+            return False
+        target, source, views = node.args
+        if not hasattr(source, "meta") or not hasattr(target, "meta"):
+            return True
+        read, written = source.meta.get("val"), target.meta.get("val")
+        if buffers.storage_of(read) != buffers.storage_of(written):
+            return True
+        with suppress(Exception):  # otherwise it may write all of the buffer
+            written = buffers.viewed(written, views)
+        return not buffers.overlap(read, written)
+
+    return should_reinplace_scatter
+
+
+def _explain_failure(remove: Callable[..., None]) -> str | None:
+    """Run both passes over a graph of four nodes with real tensors, in 1 ms."""
+    torch = sys.modules["torch"]
+    aten, graph = torch.ops.aten, torch.fx.Graph()
+
+    def node(target: Any, *args: Any, **kwargs: Any) -> Any:
+        made = graph.call_function(target, args, kwargs)
+        made.meta["val"] = torch.empty(2, 2)
+        return made
+
+    x = graph.placeholder("x")
+    x.meta["val"] = torch.empty(2, 2)
+    product = node(aten.mm.default, x, x)
+    old = node(aten.clone.default, product)
+    functional = torch.ops.higher_order.auto_functionalized
+    call = node(
+        functional, aten.copy_.default, self=product, src=old, non_blocking=False
+    )
+    graph.output((node(sys.modules["operator"].getitem, call, 1),))
+    remove(graph)
+    sys.modules[_PASSES].reinplace_inplaceable_ops_core(graph)
+    cloned = call.meta.get("only_clone_these_tensors", ("self",))
+    one, other = (call.kwargs[name].meta["val"] for name in ("self", "src"))
+    is_shared = buffers.storage_of(one) == buffers.storage_of(other)
+    is_wrong = is_shared and "self" not in cloned
+    return "an op reads the buffer that it writes" if is_wrong else None
+
+
+SHIM = Shim(
+    name="kept_snapshots",
+    kind="fix",
+    upstream="pytorch#198031, open; graph inputs in torch 2.15.0",
+    changes_codegen=True,
+    revision=1,
+    native=(Behaves(_REMOVE, "keeps copies of what is overwritten", _explain_failure),),
+    backport=(
+        Symbol(_REMOVE, "function"),
+        Parameters(_REMOVE, ("graph",)),
+        Refers(_REMOVE, "same_meta"),
+        Symbol(_SAME, "function"),
+        Parameters(_SAME, ("node1", "node2")),
+        Symbol(f"{_POST_GRAD}:noop_registry"),
+        Symbol(_REINPLACE, "function"),
+        Parameters(_REINPLACE, ("fake_tensor_updater", "graph")),
+        Symbol(_CORE, "function"),
+        Refers(_CORE, "extra_check"),
+        Mentions(_CORE, "only_clone_these_tensors"),
+        Symbol(_CHECK, "function"),
+        Parameters(_CHECK, ("node",)),
+        Symbol(_SCATTER, "function"),
+        Parameters(_SCATTER, ("node",)),
+        Symbol(f"{_PASSES}:inplaceable_ops"),
+        Symbol(f"{_PASSES}:graph_call_function", "function"),
+        Symbol(f"{_PASSES}:compute_overlapping_tensors"),
+        Symbol(f"{_PASSES}:GuardOnDataDependentSymNode"),
+        Symbol(f"{_PASSES}:enable_python_dispatcher"),
+        Symbol("torch._inductor.fx_utils:get_storage", "function"),
+        Symbol("torch._inductor.fx_utils:get_fake_args_kwargs", "function"),
+        Symbol("torch.utils.checkpoint:CheckpointPolicy", "class"),
+        Parameters(
+            _VIEWS, ("mutable_arg_names", "mutable_arg_types", "kwargs", "all_bases")
+        ),
+    ),
+    replacements={
+        _REMOVE: _replace_remove,
+        _SAME: _replace_same_meta,
+        _REINPLACE: _replace_reinplace,
+        _CHECK: _replace_check,
+        _SCATTER: _replace_scatter,
+    },
+)
