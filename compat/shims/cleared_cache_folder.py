@@ -1,8 +1,9 @@
 """`cleared_cache_folder`: finish a compile if another process clears the cache folder.
 
-Symptom: FileNotFoundError ends a compile. Processes share the folders of the FX graph
-cache and of AOTAutograd's cache. One process may clear a folder after another one has
-found that it exists, and before that one lists the folder or writes to it.
+Symptom: A compile ends with FileNotFoundError if another process clears the cache. The
+processes share the folders of the FX graph cache and of AOTAutograd's cache. One may
+clear a folder after another one has found that it exists, and before that one lists the
+folder or writes to it.
 Upstream: pytorch#196189, in 2.15.0.
 Affected: up to 2.14.1.
 Removal: when no supported torch is older than 2.15.

@@ -1,6 +1,6 @@
 """`full_of_bool`: make True or False of a symbolic number that becomes a bool.
 
-Symptom: Bools made of a symbolic number count with **wrong values**. The sum of
+Symptom: Sums of bools that stand for a symbolic number have **wrong values**. That of
 `torch.full(size, n, dtype=torch.bool)` with a symbolic `n` adds up `n`, not True. The
 same goes for `torch.full(size, n).to(torch.bool)` and `torch.arange(n).bool()`. A
 cumulative sum of such a `full` takes a zero for True. If Inductor fuses the bools into

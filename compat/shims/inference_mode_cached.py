@@ -1,7 +1,7 @@
 """`inference_mode_cached`: cache graphs that have `torch.inference_mode()` inside.
 
-Symptom: Every process compiles such a function again. AOTAutograd's cache takes the two
-calls that Dynamo writes for the context manager as unsafe. Under
+Symptom: A function with `inference_mode()` inside is compiled again by every process.
+AOTAutograd's cache takes the two calls that Dynamo writes for it as unsafe. Under
 `strict_autograd_cache` the compile ends with an error.
 Upstream: pytorch#191106, in 2.15.0.
 Affected: 2.13.0 to 2.14.1. Up to 2.12 the cache asks a list of Dynamo's for safe
