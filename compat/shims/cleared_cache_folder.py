@@ -62,9 +62,7 @@ def _replace_write_to_local_cache(wrapper: Wrapper) -> Callable[..., Any]:
                 if left and isinstance(error, FileNotFoundError):
                     continue
                 log = logging.getLogger(_AUTOGRAD)
-                log.warning(
-                    "unable to write an entry of AOTAutograd's cache: %s", error
-                )
+                log.warning("unable to write a cache entry: %s", error)
             return
 
     return write_to_local_cache
