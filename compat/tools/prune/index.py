@@ -1,0 +1,249 @@
+"""The searched files: which are worth parsing, and where imports between them lead."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import sys
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ...errors import UNPARSABLE
+from .interest import Interest
+from .operations import World
+from .scopes import Module, Scope
+from .values import Dotted
+
+EXCLUDED = (".venv", "venv", "build", "node_modules", "third_party", ".git", "__pycache__", ".tox", ".nox")
+# What a file that reads torch's version, or a flag that tells of it, has in its text.
+_READS_VERSION = re.compile(
+    rb"torch(?:\w*version|\w*\d_\d|[\"']?\s*[<>=!~]=|[\"']?\s*[<>]\d|\.version|\.torch_version"
+    rb"|_?(?:is_)?(?:ge|gt|le|lt|eq|at_least|greater|less|newer|older)(?![a-z]))"
+    rb"|(?:version|implement_for|distribution|import_module|__import__|find_spec|get)\(\s*[\"']torch[\"']"
+    rb"|(?:compare|require)\w*\(\s*[\"']torch"
+)
+_NAMES_TORCH = re.compile(rb"[\"']torch[\"']")
+_ASKS_SOURCE = re.compile(rb"(?:has|get)attr\(\s*_?torch\b")
+_TRIES_IMPORT = re.compile(rb"\btry:\s*(?:#.*\s*)*(?:from torch\.|import torch\.|from torch import)")
+
+
+
+class Index:
+    """Parses files at most once, when something in them is asked for."""
+
+    def __init__(self, roots: Iterable[str], exclude: Iterable[str] = ()) -> None:
+        self.sentences: list[str] = []
+        self.excluded = (*EXCLUDED, *exclude)
+        self.files: dict[Path, str] = {}
+        self.roots = [Path(root).resolve() for root in roots]
+        self._modules: dict[Path, Module | None] = {}
+        self._located: dict[tuple[str, Path], Path | None] = {}
+        self.torches: Any = None
+        self.asks_source = 0  # places that ask torch's source: `hasattr(torch, ...)`, `try: from torch import ...`
+        self.interests: dict[Module, Interest] = {}
+        self.offered: dict[str, set[str]] = {}  # the names that tell of the version, and the modules that offer them
+        for root in roots:
+            self._add(root)
+
+    # Files.
+
+    def _add(self, root: str) -> None:
+        if not os.path.exists(root):
+            self.sentences.append(f"{root}: there is no such file or folder")
+        elif os.path.isdir(root):
+            for place in self._below(root):
+                self.files.setdefault(place.resolve(), str(place))
+        elif not os.path.isfile(root):
+            self.sentences.append(f"{root}: is no regular file, so it is not read")
+        elif root.endswith(".ipynb"):
+            self.sentences.append(f"{root}: is a notebook; convert it to a .py file first")
+        else:
+            self.files[Path(root).resolve()] = root
+
+    def _below(self, folder: str) -> list[Path]:
+        def unreadable(error: OSError) -> None:
+            self.sentences.append(f"{error.filename}: cannot be read ({error.strerror})")
+
+        found: list[Path] = []
+        for place, folders, names in os.walk(folder, onerror=unreadable):
+            folders[:] = sorted(name for name in folders if not self._is_excluded(os.path.join(place, name), name))
+            inside = [os.path.join(place, name) for name in names if name.endswith(".py")]
+            found += [Path(p) for p in sorted(inside) if os.path.isfile(p) and not self._is_excluded(p, Path(p).name)]
+        return found
+
+    def _is_excluded(self, path: str, name: str) -> bool:
+        return any(name == pattern or Path(path).match(pattern) for pattern in self.excluded)
+
+    def text(self, path: Path) -> bytes:
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            self.sentences.append(f"{self.files.get(path, path)}: cannot be read ({error.strerror})")
+            return b""
+
+    def module(self, path: Path) -> Module | None:
+        """The parsed file, or None if it cannot be read or parsed."""
+        if path not in self._modules:
+            self._modules[path] = self._parsed(path)
+        return self._modules[path]
+
+    def _parsed(self, path: Path) -> Module | None:
+        shown = self.files.get(path, str(path))
+        try:
+            source = path.read_bytes()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # an invalid escape in somebody's string is not ours to tell
+                return Module(path, shown, ast.parse(source), source.decode("utf-8", "replace"))
+        except OSError as error:
+            reason = str(error.strerror)
+        except UNPARSABLE as error:
+            version = ".".join(map(str, sys.version_info[:2]))
+            reason = f"cannot be parsed by Python {version}: {error}"
+        if path in self.files:
+            self.sentences.append(f"{shown}: cannot be read ({reason})")
+        return None
+
+    @property
+    def parsed(self) -> list[Module]:
+        return [module for module in self._modules.values() if module is not None]
+
+    def relevant(self, asks_source: bool) -> list[Path]:
+        """The files that may read torch's version or, if that is asked, torch's own attributes."""
+        found = []
+        for path in self.files:
+            text = self.text(path)
+            if b"torch" not in text and b"TORCH" not in text and b"Torch" not in text:
+                continue
+            lowered = text.lower()
+            asks = len(_ASKS_SOURCE.findall(text)) + len(_TRIES_IMPORT.findall(text))
+            self.asks_source += asks
+            if _may_read_version(lowered) or (asks_source and asks):
+                found.append(path)
+        return found
+
+    def mentioning(self, names: dict[str, set[str]]) -> list[Path]:
+        """The files not parsed yet that have one of these names, and the name of a module that offers it."""
+        words = {name.encode(): {place.encode() for place in places} for name, places in names.items()}
+        found = []
+        for path in self.files:
+            if path in self._modules:
+                continue
+            present = words_of(self.text(path))
+            if any(places & present for word, places in words.items() if word in present):
+                found.append(path)
+        return found
+
+    # Imports.
+
+    def locate(self, module: str, folder: Path) -> Path | None:
+        """The file of a module that is imported from a file in `folder`, if it is in reach."""
+        key = (module, folder)
+        if key not in self._located:
+            self._located[key] = self._locate(module, folder)
+        return self._located[key]
+
+    def _locate(self, module: str, folder: Path) -> Path | None:
+        relative = len(module) - len(module.lstrip("."))
+        parents = (folder, *folder.parents)
+        if relative:
+            places: Iterable[Path] = parents[relative - 1 : relative]
+            module = module.lstrip(".")
+        else:
+            # Its package is among the folders above, or it stands beside the file or in a root.
+            top = module.partition(".")[0]
+            places = (*(place.parent for place in parents if place.name == top), folder, *self.roots)
+        for place in places:
+            base = place.joinpath(*module.split(".")) if module else place
+            for path in (base.parent / f"{base.name}.py", base / "__init__.py"):
+                if path.is_file():
+                    return path.resolve()
+        return None
+
+    def is_always_there(self, name: str) -> bool:
+        """Whether an import cannot fail where torch runs."""
+        return name.partition(".")[0] in {"torch", "packaging", *sys.stdlib_module_names}
+
+    # Questions of the interpreter about more than one file.
+
+    def interest(self, module: Module) -> Interest:
+        if module not in self.interests:
+            self.interests[module] = Interest(module)
+            self.interests[module].grow(self.offered)
+        return self.interests[module]
+
+    def is_worth(self, name: str, scope: Scope) -> bool:
+        """Whether a name of this scope may tell of torch's version."""
+        return (scope, name) in self.interest(scope.module).names
+
+    def is_attribute_worth(self, name: str, module: Module) -> bool:
+        return (None, name) in self.interest(module).names
+
+    def is_function_worth(self, scope: Scope) -> bool:
+        name = getattr(scope.node, "name", "")
+        return scope.outer is not None and self.is_worth(name, scope.outer)
+
+    def stores(self, name: str, scope: Scope) -> list[tuple[ast.AST, Scope]] | None:
+        """The assignments to `self.name` in a class; None if something else may set it."""
+        found: list[tuple[ast.AST, Scope]] = []
+        class_name = getattr(scope.node, "name", "")
+        for module in self.parsed:
+            for store in module.stores.get(name, []):
+                owner = store.scope
+                while owner.outer is not None and not owner.is_class:
+                    owner = owner.outer
+                bases = [getattr(base, "id", getattr(base, "attr", "")) for base in getattr(owner.node, "bases", [])]
+                is_self = store.owner in ("self", "cls", class_name)
+                if owner is scope and is_self and store.node is not None:
+                    found.append((store.node, store.scope))
+                elif not is_self or owner is scope or class_name in bases:
+                    return None
+        return found
+
+    def mark_foreign_stores(self, module: Module) -> None:
+        """Marks what a file sets in other modules: `flags.NEW = False`."""
+        for name, stores in module.stores.items():
+            for store in stores:
+                if store.owner in ("self", "cls", ""):
+                    continue
+                bound = store.scope.find(store.owner)
+                imports = [node for how, node in bound.bound[store.owner] if how == "import"] if bound else []
+                for other in self.parsed:
+                    direct = "sys.modules[__name__]" == store.owner and other is module
+                    if name in other.scope.bound and (direct or imports or store.node is None and bound is None):
+                        other.scope.elsewhere.setdefault(name, f"{module.shown} sets it")
+
+    def reads_only_torch(self, node: ast.AST) -> bool:
+        """Whether a function's body names nothing but torch, versions, its arguments and builtins."""
+        allowed = re.compile(
+            r"(?i).*(torch|version|parse).*|operator|re|packaging|importlib|metadata|tuple|int|str|map|len|bool"
+        )
+        bound = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)}
+        bound |= {n.arg for n in ast.walk(node) if isinstance(n, ast.arg)}
+        read = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+        return all(allowed.fullmatch(name) for name in read - bound)
+
+    def asked(self, interpreter: Any, how: str, given: list[Any]) -> Any:
+        """The answer to `hasattr(torch.x, "y")`, from the sources of the given torches if there are any."""
+        owner, name = given[:2]
+        if not isinstance(owner, Dotted) or owner.name.partition(".")[0] != "torch" or not isinstance(name, str):
+            return interpreter.opaque(f"asks for an attribute of something that is not known", owner)
+        if self.torches is None:
+            return interpreter.opaque("asks torch itself: answered with --torches PATH...")
+        world: World = interpreter.world
+        return self.torches.has(f"{owner.name}.{name}", how, given, world)
+
+
+def _may_read_version(text: bytes) -> bool:
+    named = b"metadata" in text or b"get_distribution" in text
+    return bool(b"__version__" in text or _READS_VERSION.search(text) or (named and _NAMES_TORCH.search(text)))
+
+
+_SEPARATORS = bytes(c if chr(c).isalnum() or c == ord("_") or c > 127 else 32 for c in range(256))
+
+
+def words_of(text: bytes) -> set[bytes]:
+    """The identifiers and other words in the text of a file."""
+    return set(text.translate(_SEPARATORS).split())

@@ -1,0 +1,135 @@
+"""Removes what gates with one outcome leave dead, with LibCST: formatting and comments of the rest stay."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import os
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ...errors import CompatError
+from .gates import Gate
+from .report import Report
+from .scopes import Module
+from .unused import Unused
+
+try:
+    import libcst as cst
+
+    from .simplify import Simplifier
+except ModuleNotFoundError as error:
+    raise CompatError("--diff and --fix need LibCST, which is not installed: pip install 'compat[tools]'") from error
+
+Place = tuple[int, int, int, int]  # first line and column, last line and column, columns in characters
+
+
+@dataclass
+class Task:
+    """What is to change in one file."""
+
+    module: Module
+    gates: dict[Place, bool] = field(default_factory=dict)
+    statements: set[Place] = field(default_factory=set)  # definitions that go
+    imports: dict[Place, set[str]] = field(default_factory=lambda: defaultdict(set))  # names that go from an import
+
+
+def tasks(report: Report) -> list[Task]:
+    found: dict[Module, Task] = {}
+    for gate in report.constant:
+        if isinstance(gate.node, ast.stmt):
+            around = gate.module.parents[gate.node]
+            found.setdefault(gate.module, Task(gate.module)).gates[_place(gate.module, around)] = bool(gate.constant)
+        elif not _has_effect(gate):
+            task = found.setdefault(gate.module, Task(gate.module))
+            task.gates[_place(gate.module, gate.node)] = bool(gate.constant)
+    for one in report.unused:
+        if not one.breaks:
+            _add(found.setdefault(one.module, Task(one.module)), one)
+    return list(found.values())
+
+
+def _add(task: Task, one: Unused) -> None:
+    if one.kind == "import":
+        task.imports[_place(one.module, one.node)].add(one.name)
+    else:
+        task.statements.add(_place(one.module, one.node))
+
+
+def _has_effect(gate: Gate) -> bool:
+    """Whether evaluating the gate binds a name, which would be lost."""
+    return any(isinstance(node, ast.NamedExpr) for node in ast.walk(gate.node))
+
+
+def _place(module: Module, node: ast.AST) -> Place:
+    lines = module.lines
+    first, last = node.lineno, node.end_lineno or node.lineno  # type: ignore[attr-defined]
+    return first, _column(lines[first - 1], node.col_offset), last, _column(lines[last - 1], node.end_col_offset)  # type: ignore[attr-defined]
+
+
+def _column(line: str, offset: int) -> int:
+    """The column in characters of an offset in bytes of UTF-8."""
+    return len(line.encode("utf-8")[:offset].decode("utf-8", "ignore"))
+
+
+def rewritten(task: Task) -> bytes:
+    """The new content of a file. Raises ValueError if it cannot be made."""
+    old = task.module.path.read_bytes()
+    try:
+        tree = cst.MetadataWrapper(cst.parse_module(old))
+        new = tree.visit(Simplifier(task.gates, task.statements, task.imports)).bytes
+        compile(new, task.module.shown, "exec", dont_inherit=True, flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    except (cst.ParserSyntaxError, cst.CSTValidationError, SyntaxError, RecursionError) as error:
+        raise ValueError(f"{task.module.shown}: cannot be rewritten ({error})") from error
+    return new
+
+
+def _changes(report: Report) -> tuple[list[tuple[Task, bytes]], list[str]]:
+    done: list[tuple[Task, bytes]] = []
+    sentences: list[str] = []
+    for task in tasks(report):
+        try:
+            done.append((task, rewritten(task)))
+        except (OSError, ValueError) as error:
+            sentences.append(str(error))
+    return done, sentences
+
+
+def patch(report: Report) -> tuple[str, list[str]]:
+    """A unified diff of all changes, and a sentence for each file that cannot be changed."""
+    done, sentences = _changes(report)
+    parts = []
+    for task, new in done:
+        before, after = (text.decode("utf-8", "replace") for text in (task.module.path.read_bytes(), new))
+        name = task.module.shown.replace(os.sep, "/").lstrip("/")
+        lines = difflib.unified_diff(
+            before.splitlines(keepends=True), after.splitlines(keepends=True), f"a/{name}", f"b/{name}"
+        )
+        parts += [line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines]
+    return "".join(parts), sentences
+
+
+def apply(report: Report) -> tuple[int, list[str]]:
+    """Writes all changes. Returns how many files changed, and a sentence for each that cannot be changed."""
+    done, sentences = _changes(report)
+    changed = 0
+    for task, new in done:
+        try:
+            if new != task.module.path.read_bytes():
+                _write(task.module.path, new)
+                changed += 1
+        except OSError as error:
+            sentences.append(f"{task.module.shown}: cannot be written ({error.strerror})")
+    return changed, sentences
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Replaces a file as a whole, so that an interruption leaves the old one or the new one."""
+    beside = path.with_name(f".{path.name}.compat-{os.getpid()}")
+    try:
+        beside.write_bytes(content)
+        os.chmod(beside, path.stat().st_mode)
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
