@@ -18,7 +18,9 @@ def engine(tmp_path, monkeypatch):
     return tmp_path / "engine"
 
 
-@pytest.mark.parametrize(("source", "status"), [(GATE, 1), (OPEN, 0), ("x = 1\n", 0), ("x = = 1 # torch.__version__\n", 2)])
+@pytest.mark.parametrize(
+    ("source", "status"), [(GATE, 1), (OPEN, 0), ("x = 1\n", 0), ("x = = 1 # torch.__version__\n", 2)]
+)
 def test_exit_status_tells_what_was_found(engine, source, status, capsys):
     (engine / "a.py").write_text(source)
     assert main(["prune", "engine", "--torch", ">=2.10"]) == status
@@ -30,7 +32,10 @@ def test_table_names_file_line_and_dead_lines(engine, capsys):
     assert main(["prune", "engine", "--torch", ">=2.10"]) == 1
     out = capsys.readouterr().out
     assert "engine/a.py:2: always true: torch.__version__ >= '2.5'; dead: 4-5\n" in out
-    assert "engine/b.py:2: still decides: torch.__version__ >= '2.12' (2.10.0 takes the else, 2.12.0 takes the if)\n" in out
+    assert (
+        "engine/b.py:2: still decides: torch.__version__ >= '2.12' (2.10.0 takes the else, 2.12.0 takes the if)\n"
+        in out
+    )
     assert out.endswith("1 of 2 version gates have one outcome; 2 lines are dead\n")
 
 
@@ -50,7 +55,9 @@ def test_json_has_the_documented_form(engine, capsys):
 def test_github_format_annotates_the_line(engine, capsys):
     (engine / "a.py").write_text(GATE)
     assert main(["prune", "engine", "--torch", ">=2.10", "--format", "github"]) == 1
-    assert capsys.readouterr().out.startswith("::warning file=engine/a.py,line=2,title=torch version gate always true::")
+    assert capsys.readouterr().out.startswith(
+        "::warning file=engine/a.py,line=2,title=torch version gate always true::"
+    )
 
 
 def test_sarif_has_a_rule_for_every_result(engine, capsys):

@@ -178,7 +178,9 @@ def test_helpers_are_followed_into_other_modules(tmp_path):
 
 SIGNS = ("<", "<=", ">", ">=", "==", "!=")
 NUMBERS = [f"2.{minor}{micro}" for minor in range(8, 17) for micro in ("", ".0", ".1", ".0.dev", ".0a0", ".0rc1")]
-SIGN, MINOR = st.sampled_from(SIGNS), st.integers(8, 16)
+SIGN, MINOR, EQUAL = st.sampled_from(SIGNS), st.integers(8, 16), st.sampled_from(("==", "!="))
+PATTERNS = [r"2\.1\d", r"\d+\.\d+\.\d+$", r".*rocm"]
+STAGES = ["is_prerelease", "is_devrelease", "is_postrelease"]
 LEAVES = st.one_of(
     st.builds("Version(torch.__version__) {} Version('{}')".format, SIGN, st.sampled_from(NUMBERS)),
     st.builds("torch.__version__ {} '{}'".format, SIGN, st.sampled_from(NUMBERS)),
@@ -186,12 +188,15 @@ LEAVES = st.one_of(
     st.builds("tuple(int(x) for x in torch.__version__.split('.')[:2]) {} (2, {})".format, SIGN, MINOR),
     st.builds("int(torch.__version__.split('.')[1]) * 2 {} {}".format, SIGN, st.integers(15, 33)),
     st.builds("str(torch.__version__) {} '{}'".format, SIGN, st.sampled_from(NUMBERS)),
-    st.builds("{!r} in torch.__version__".format, st.sampled_from(["rocm", "git", "cpu", "rc2", "dev", "post", "2.1", "+", "a0"])),
+    st.builds(
+        "{!r} in torch.__version__".format,
+        st.sampled_from(["rocm", "git", "cpu", "rc2", "dev", "post", "2.1", "+", "a0"]),
+    ),
     st.builds("torch.__version__.startswith({!r})".format, st.sampled_from(["2.1", "2.10.", "2.9", "2", "3"])),
-    st.builds("torch.__version__.split('+')[0] {} '{}'".format, st.sampled_from(("==", "!=")), st.sampled_from(NUMBERS)),
-    st.builds("bool(re.match(r'{}', torch.__version__))".format, st.sampled_from([r"2\.1\d", r"\d+\.\d+\.\d+$", r".*rocm"])),
-    st.builds("Version(torch.__version__).{}".format, st.sampled_from(["is_prerelease", "is_devrelease", "is_postrelease"])),
-    st.builds("Version(torch.__version__).local {} 'cpu'".format, st.sampled_from(("==", "!="))),
+    st.builds("torch.__version__.split('+')[0] {} '{}'".format, EQUAL, st.sampled_from(NUMBERS)),
+    st.builds("bool(re.match(r'{}', torch.__version__))".format, st.sampled_from(PATTERNS)),
+    st.builds("Version(torch.__version__).{}".format, st.sampled_from(STAGES)),
+    st.builds("Version(torch.__version__).local {} 'cpu'".format, EQUAL),
     st.just("flag"),
 )  # fmt: skip
 GATES = st.recursive(

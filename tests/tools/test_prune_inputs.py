@@ -36,9 +36,7 @@ def test_input_has_the_expected_gates_and_unused_names(name, monkeypatch):
         [*([gate.module.shown] if is_folder else []), gate.line, gate.outcome, [list(span) for span in gate.dead]]
         for gate in report.gates
     ]
-    unused = [
-        [*([one.module.shown] if is_folder else []), one.name, one.span[0], one.breaks] for one in report.unused
-    ]
+    unused = [[*([one.module.shown] if is_folder else []), one.name, one.span[0], one.breaks] for one in report.unused]
     assert not report.sentences
     assert gates == right["gates"]
     assert unused == right["unused"]
@@ -49,9 +47,7 @@ def test_source_of_the_given_torches_answers_what_code_asks_torch(name, tmp_path
     from compat.tools.prune.torch_sources import opened_all
 
     monkeypatch.chdir(DATA)
-    torches = [
-        as_tree(tmp_path / version, {**written(version, ""), **SOURCES}) for version in ("2.10.0", "2.14.1")
-    ]
+    torches = [as_tree(tmp_path / version, {**written(version, ""), **SOURCES}) for version in ("2.10.0", "2.14.1")]
     wanted = torch_range(">=2.10")
     with opened_all(torches, wanted) as sources:
         index = Index([name])

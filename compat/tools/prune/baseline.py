@@ -13,7 +13,9 @@ _ABOUT = "Gates that `compat prune` does not report. Write it anew with --write-
 
 def write(path: str, gates: list[Gate]) -> None:
     counts = Counter(_key(gate) for gate in gates if gate.constant is not None)
-    entries = [{"path": p, "text": text, "outcome": outcome, "count": n} for (p, text, outcome), n in sorted(counts.items())]
+    entries = [
+        {"path": p, "text": text, "outcome": outcome, "count": n} for (p, text, outcome), n in sorted(counts.items())
+    ]
     Path(path).write_text(json.dumps({"about": _ABOUT, "gates": entries}, indent=1) + "\n", encoding="utf-8")
 
 
@@ -29,7 +31,8 @@ def split(path: str, gates: list[Gate]) -> tuple[list[Gate], list[Gate]]:
         raise ValueError(f"the baseline {path} cannot be read: {error}") from error
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is no baseline of prune; --write-baseline writes one") from error
-    new, known = [], []
+    new: list[Gate] = []
+    known: list[Gate] = []
     for gate in gates:
         is_known = gate.constant is not None and left[_key(gate)] > 0
         left[_key(gate)] -= is_known

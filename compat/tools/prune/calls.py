@@ -4,69 +4,58 @@ from __future__ import annotations
 
 import ast
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from packaging.version import Version
 
 from . import prior, text
+from .evaluator import Evaluator, Frame
 from .library import model_of
 from .operations import accepted
 from .regex import Found
 from .scopes import last_name
-
 from .statements import Runner
+from .tree import walk
 from .values import (
     Built,
     Class,
     Dotted,
-    EngineModule,
     Function,
     Instance,
     List,
     Method,
-    OneOf,
     Parts,
     Raised,
     Specifiers,
     Text,
     Unknown,
     is_of_torch,
-    one_of,
 )
 from .versions import TooMuch, Unclear
-
-if TYPE_CHECKING:
-    from .interpreter import Frame
 
 _SHORT = 60  # statements of a function that is followed though it does not name torch's version
 _LONGEST = 120  # statements of a function that is followed
 
 
-class Calls:
+class Calls(Evaluator):
     """The part of the interpreter that calls."""
 
-    index: Any
-    world: Any
-    cache: dict[Any, tuple[Any, bool]]
-    followed: set[ast.AST]
-    steps: int
-
     def called(self, node: ast.Call, frame: Frame) -> Any:
-        function = self.value(node.func, frame)  # type: ignore[attr-defined]
+        function = self.value(node.func, frame)
         arguments: list[Any] = []
         for argument in node.args:
-            value = self.value(argument.value if isinstance(argument, ast.Starred) else argument, frame)  # type: ignore[attr-defined]
+            value = self.value(argument.value if isinstance(argument, ast.Starred) else argument, frame)
             if isinstance(argument, ast.Starred):
-                items = self.sequence(value)  # type: ignore[attr-defined]
+                items = self.sequence(value)
                 if items is None:
-                    return self.opaque("is called with arguments that are not known", value)  # type: ignore[attr-defined]
+                    return self.opaque("is called with arguments that are not known", value)
                 arguments += items
             else:
                 arguments.append(value)
         if last_name(node) == "implement_for" and arguments[:1] == ["torch"]:
             return self._implemented(arguments[1:])
-        keywords = {k.arg or "**": self.value(k.value, frame) for k in node.keywords}  # type: ignore[attr-defined]
-        return self.lift(lambda called: self.call_value(called, arguments, keywords, node), function)  # type: ignore[attr-defined]
+        keywords = {k.arg or "**": self.value(k.value, frame) for k in node.keywords}
+        return self.lift(lambda called: self.call_value(called, arguments, keywords, node), function)
 
     def call_value(self, function: Any, arguments: list[Any], keywords: dict[str, Any], node: ast.AST) -> Any:
         if isinstance(function, Function):
@@ -75,11 +64,13 @@ class Calls:
             return function  # a name that tells the answer, and is a function
         if isinstance(function, Method):
             flat = [function.owner, *arguments]
-            return self.lift(lambda *given: self._of_method(Method(given[0], function.name), list(given[1:]), keywords), *flat)  # type: ignore[attr-defined]
+            return self.lift(
+                lambda *given: self._of_method(Method(given[0], function.name), list(given[1:]), keywords), *flat
+            )
         if isinstance(function, Dotted):
             return self._of_library(function.name, arguments, keywords)
         if isinstance(function, Built):
-            return self.lift(function.call, *arguments)  # type: ignore[attr-defined]
+            return self.lift(function.call, *arguments)
         if isinstance(function, Class):
             return self._of_class_call(function, arguments, keywords)
         name = last_name(node)
@@ -100,8 +91,8 @@ class Calls:
 
     def _implemented(self, bounds: list[Any]) -> Any:
         """`@implement_for("torch", "2.4", "2.6")`: whether torch is at least the first and below the second."""
-        at_least = all(self.told(">=", Version(b)) for b in bounds[:1] if b)  # type: ignore[attr-defined]
-        return at_least and all(self.told("<", Version(b)) for b in bounds[1:2] if b)  # type: ignore[attr-defined]
+        at_least = all(self.told(">=", Version(b)) for b in bounds[:1] if b)
+        return at_least and all(self.told("<", Version(b)) for b in bounds[1:2] if b)
 
     # Functions of the searched files.
 
@@ -115,30 +106,30 @@ class Calls:
             arguments = [function.bound, *arguments]
         env = self._given(function, arguments, keywords)
         try:
-            key = (function.node, tuple(sorted(env.items())), id(function.closure)) if function.closure is None else None
+            key = (
+                (function.node, tuple(sorted(env.items())), id(function.closure)) if function.closure is None else None
+            )
             hash(key)
         except TypeError:
             key = None
         if key is None:
             return self._run(function, env)
-        return self._cached(key, lambda: self._run(function, env))  # type: ignore[attr-defined]
+        return self.cached(key, lambda: self._run(function, env))
 
     def _run(self, function: Function, env: dict[str, Any]) -> Any:
-        from .interpreter import Frame
-
         node = function.node
         frame = Frame(function.scope, node, env, function.closure, running=True)
         if isinstance(node, ast.Lambda):
-            return self.value(node.body, frame)  # type: ignore[attr-defined]
-        if sum(isinstance(n, ast.stmt) for n in ast.walk(node)) > _LONGEST:
+            return self.value(node.body, frame)
+        if sum(isinstance(n, ast.stmt) for n in walk(node)) > _LONGEST:
             raise TooMuch(f"`{node.name}` is too long to be followed")
-        if any(isinstance(n, (ast.Yield, ast.YieldFrom, ast.Await)) for n in ast.walk(node)):
+        if any(isinstance(n, (ast.Yield, ast.YieldFrom, ast.Await)) for n in walk(node)):
             return self._not_followed(f"`{node.name}` is no plain function", node.name, list(env.values()), {})
         before, self.world.touched = self.world.touched, False
         outermost, steps = not self.steps, self.steps
         try:
             self.followed.add(node)
-            result = Runner(self).call(node.body, frame)  # type: ignore[arg-type]
+            result = Runner(self).call(node.body, frame)
             touched = self.world.touched
         finally:
             self.world.touched |= before
@@ -180,10 +171,8 @@ class Calls:
         return env
 
     def _default(self, default: ast.expr, function: Function) -> Any:
-        from .interpreter import Frame
-
         outer = function.scope.outer or function.scope
-        return self.value(default, function.closure or Frame(outer, function.node))  # type: ignore[attr-defined]
+        return self.value(default, function.closure or Frame(outer, function.node))
 
     # Methods of values, and libraries.
 
@@ -192,10 +181,10 @@ class Calls:
         unknown = next((each for each in arguments if isinstance(each, Unknown)), None)
         if unknown is not None:
             return self._not_followed(unknown.reason, name, [owner, *arguments], keywords)
-        if isinstance(owner, Text) or isinstance(owner, str):
+        if isinstance(owner, (Text, str)):
             return self._of_text(owner, name, arguments, keywords)
         if isinstance(owner, Parts):
-            owner = List(self.sequence(owner))  # type: ignore[attr-defined]
+            owner = List(self.sequence(owner) or ())
         if isinstance(owner, Specifiers) and name in ("contains", "__contains__"):
             return accepted(owner, arguments[0], keywords.get("prereleases", owner.prereleases), self.world)
         if isinstance(owner, Found) and name in ("group", "groups"):
@@ -227,7 +216,7 @@ class Calls:
             raise Raised(type(error).__name__) from error
 
     def _joined(self, separator: str, value: Any) -> Any:
-        items = self.sequence(value)  # type: ignore[attr-defined]
+        items = self.sequence(value)
         if items is None or not all(isinstance(item, (str, Text)) for item in items):
             return self._not_followed("joins texts that are not known", "join", [value], {})
         return text.text(separator.join(item.code if isinstance(item, Text) else item for item in items))
@@ -243,7 +232,7 @@ class Calls:
         last = name.rpartition(".")[2]
         model = model_of(name)
         if model is not None:
-            return self.lift(lambda *given: model(self, list(given), keywords), *arguments)  # type: ignore[attr-defined]
+            return self.lift(lambda *given: model(self, list(given), keywords), *arguments)
         told = self._by_name(last, arguments, keywords)
         if told is not None:
             return told
@@ -261,7 +250,7 @@ class Calls:
         version = prior.version_of(given)
         if sign is None or version is None:
             return None
-        return self.told(sign, version)  # type: ignore[attr-defined]
+        return self.told(sign, version)
 
 
 def _is_known(value: Any) -> bool:
@@ -270,4 +259,4 @@ def _is_known(value: Any) -> bool:
 
 @lru_cache(maxsize=10_000)
 def _is_short(node: ast.AST) -> bool:
-    return sum(isinstance(inside, ast.stmt) for inside in ast.walk(node)) < _SHORT
+    return sum(isinstance(inside, ast.stmt) for inside in walk(node)) < _SHORT

@@ -25,12 +25,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EPILOG
     add = parser.add_argument
     add("paths", nargs="*", metavar="ENGINE_DIR", help="look for dead version gates in here instead of in compat")
-    add("--torch", dest="specs", action="append", required=True, metavar="SPEC",
-        help="'>=2.12', '2.14', or a pyproject.toml, setup.py, METADATA or requirements file; again for more builds")
-    add("--torches", nargs="+", default=[], metavar="PATH",
-        help="torch wheels or trees that answer hasattr and try-import gates")
-    add("--exclude", action="append", default=[], metavar="PATTERN",
-        help=f"leave out files and folders of this name or path (besides {', '.join(EXCLUDED)})")
+    add(
+        "--torch",
+        dest="specs",
+        action="append",
+        required=True,
+        metavar="SPEC",
+        help="'>=2.12', '2.14', or a pyproject.toml, setup.py, METADATA or requirements file; again for more builds",
+    )
+    add(
+        "--torches",
+        nargs="+",
+        default=[],
+        metavar="PATH",
+        help="torch wheels or trees that answer hasattr and try-import gates",
+    )
+    add(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help=f"leave out files and folders of this name or path (besides {', '.join(EXCLUDED)})",
+    )
     add("--format", dest="form", choices=sorted(FORMATS), default="table", help="form of the report")
     add("--json", dest="form", action="store_const", const="json", help="short for --format json")
     add("--baseline", metavar="FILE", help="do not report the gates in this file")
@@ -102,5 +118,3 @@ def _status(report: Report, found: bool) -> int:
     for sentence in report.sentences:
         print(f"compat: {sentence}", file=sys.stderr)
     return 2 if report.sentences else int(found)
-
-

@@ -6,7 +6,7 @@ import ast
 import re
 
 from .gates import Gate
-from .scopes import FUNCTIONS
+from .tree import FUNCTIONS
 
 
 def mark_dead(gate: Gate) -> None:
@@ -113,7 +113,7 @@ def leaves(block: list[ast.stmt]) -> bool:
         function = last.value.func
         module = getattr(getattr(function, "value", None), "id", "")
         name = getattr(function, "attr", getattr(function, "id", ""))
-        return name in ("exit", "_exit") and module in ("sys", "os") or name in ("quit", "exit") and not module
+        return (name in ("exit", "_exit") and module in ("sys", "os")) or (name in ("quit", "exit") and not module)
     return False
 
 
@@ -122,10 +122,9 @@ def _of_decorator(gate: Gate, call: ast.Call, outcome: bool) -> list[tuple[int, 
     name = getattr(call.func, "attr", getattr(call.func, "id", ""))
     function = gate.module.parents.get(call)
     skipped = (name in ("skipIf", "skipif") and outcome) or (name == "skipUnless" and not outcome)
-    if skipped and gate.node in call.args and isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-        if call in function.decorator_list:
-            return [_decorated(function)]
-    return []
+    if not isinstance(function, (*FUNCTIONS, ast.ClassDef)) or call not in function.decorator_list:
+        return []
+    return [_decorated(function)] if skipped and gate.node in call.args else []
 
 
 def _decorated(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> tuple[int, int]:

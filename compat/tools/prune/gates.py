@@ -8,18 +8,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import prior
+from .evaluator import Frame
 from .index import Index
 from .interest import Interest
-from .interpreter import Frame, Interpreter
-from .operations import World
+from .interpreter import Interpreter
+from .operations import Budget, World
 from .pins import Range
-from .scopes import COMPREHENSIONS, FUNCTIONS, Module, last_name
+from .scopes import Module, last_name
+from .tree import COMPREHENSIONS, FUNCTIONS, children, walk
 from .values import OneOf, Raised, Unknown, is_of_torch, options, same
 from .versions import BUILD, Region, Split, Unclear, refine
 
 TRUE, FALSE, DEPENDS, UNKNOWN = "always true", "always false", "depends", "not understood"
 _ASKED = (ast.Compare, ast.BoolOp, ast.UnaryOp, ast.Call, ast.Name, ast.Attribute)
 _MOST_INTERPRETERS = 400
+_MOST_EVALUATED = 30_000  # expressions, for one gate
 _MOST_PARTS, _MOST_UNKNOWN = 600, 24  # of a region: as many are looked at until an expression is given up
 
 
@@ -67,6 +70,7 @@ class Finder:
         self.index, self.torches = index, torches
         self._interpreters: dict[tuple[Region, bool], Interpreter] = {}
         self.followed: set[ast.AST] = set()
+        self._budget = Budget()
 
     def gates(self, interest: Interest) -> Iterator[Gate]:
         self.module, self.marked = interest.module, interest.marked(self.index.torches is not None)
@@ -89,7 +93,7 @@ class Finder:
             yield gate
 
     def _children(self, node: ast.AST, tested: bool) -> Iterator[Gate]:
-        for child in ast.iter_child_nodes(node):
+        for child in children(node):
             yield from self._below(child, _is_tested(node, child, tested))
 
     # One expression.
@@ -110,6 +114,7 @@ class Finder:
     def seen(self, node: ast.expr, tested: bool) -> Seen:
         """What an expression comes to in the parts of the range; not all of them if it is no constant."""
         found, unknown, frame = Seen(), 0, self._frame(node)
+        self._budget.left = _MOST_EVALUATED
         for region in self.torches.regions:
             try:
                 for part, value in refine(region, lambda part: self._value(node, frame, part, found), _MOST_PARTS):
@@ -149,7 +154,7 @@ class Finder:
         if key not in self._interpreters:
             if len(self._interpreters) >= _MOST_INTERPRETERS:
                 self._interpreters.clear()
-            self._interpreters[key] = Interpreter(self.index, World(region, present))
+            self._interpreters[key] = Interpreter(self.index, World(region, present, budget=self._budget))
         return self._interpreters[key]
 
     def _frame(self, node: ast.AST) -> Frame:
@@ -207,14 +212,16 @@ class Finder:
         name = last_name(node)
         if prior.flag(name) or prior.helper(name) or prior.tells(name):
             return True
-        constants = [n.value for n in ast.walk(node) if isinstance(n, ast.Constant)]
+        constants = [n.value for n in walk(node) if isinstance(n, ast.Constant)]
         return any(isinstance(c, str) and prior.version_of([c]) for c in constants) or isinstance(node, ast.Compare)
 
     def _witnesses(self, node: ast.expr, seen: Seen) -> str:
         """One version of each outcome."""
         parent = self.module.parents.get(node)
         is_test = isinstance(parent, (ast.If, ast.IfExp)) and parent.test is node
-        words = {True: "takes the if", False: "takes the else"} if is_test else {True: "gives True", False: "gives False"}
+        words = (
+            {True: "takes the if", False: "takes the else"} if is_test else {True: "gives True", False: "gives False"}
+        )
         examples = []
         for outcome in (False, True):
             found = [region for region, _, found_outcome in seen.parts if found_outcome is outcome]
@@ -222,7 +229,9 @@ class Finder:
             examples.append(f"{found[0].example()} {words[outcome]}")
         return ", ".join(examples)
 
-    def _not_understood(self, node: ast.expr, tested: bool, seen: Seen, unknown: list[Any], truths: set[bool]) -> Gate | None:
+    def _not_understood(
+        self, node: ast.expr, tested: bool, seen: Seen, unknown: list[Any], truths: set[bool]
+    ) -> Gate | None:
         values = [option for value in unknown for option in (options(value) if not isinstance(value, Raised) else ())]
         raised = next((value for value in unknown if isinstance(value, Raised)), None)
         parameter = next((v.argument for v in values if isinstance(v, Unknown) and v.argument), "")
@@ -234,9 +243,9 @@ class Finder:
         differs = any(not same(value, unknown[0]) for value in unknown)
         if not (truths or of_torch or (mixed and (differs or told)) or (told and tested)):
             return None
-        if not tested and not truths and not mixed and not isinstance(node, (ast.Compare, ast.UnaryOp)):
-            if not prior.helper(last_name(node)):
-                return None  # it may well return the version
+        compares = isinstance(node, (ast.Compare, ast.UnaryOp)) or prior.helper(last_name(node))
+        if not (tested or truths or mixed or compares):
+            return None  # it may well return the version
         reasons = [v.reason for v in values if isinstance(v, Unknown)] or [self._undecided()]
         reason = f"raises {raised.name} on some versions" if raised is not None else reasons[0]
         outcome = DEPENDS if reason == BUILD else UNKNOWN
@@ -282,4 +291,8 @@ def _is_inside(parent: ast.AST, child: ast.AST) -> bool:
 def _imports_torch(statement: ast.stmt) -> bool:
     if isinstance(statement, ast.Import):
         return any(alias.name.partition(".")[0] == "torch" for alias in statement.names)
-    return isinstance(statement, ast.ImportFrom) and not statement.level and (statement.module or "").partition(".")[0] == "torch"
+    return (
+        isinstance(statement, ast.ImportFrom)
+        and not statement.level
+        and (statement.module or "").partition(".")[0] == "torch"
+    )

@@ -15,6 +15,7 @@ from ...errors import UNPARSABLE
 from .interest import Interest
 from .operations import World
 from .scopes import Module, Scope
+from .tree import walk
 from .values import Dotted
 
 EXCLUDED = (".venv", "venv", "build", "node_modules", "third_party", ".git", "__pycache__", ".tox", ".nox")
@@ -28,7 +29,6 @@ _READS_VERSION = re.compile(
 _NAMES_TORCH = re.compile(rb"[\"']torch[\"']")
 _ASKS_SOURCE = re.compile(rb"(?:has|get)attr\(\s*_?torch\b")
 _TRIES_IMPORT = re.compile(rb"\btry:\s*(?:#.*\s*)*(?:from torch\.|import torch\.|from torch import)")
-
 
 
 class Index:
@@ -211,8 +211,8 @@ class Index:
                 bound = store.scope.find(store.owner)
                 imports = [node for how, node in bound.bound[store.owner] if how == "import"] if bound else []
                 for other in self.parsed:
-                    direct = "sys.modules[__name__]" == store.owner and other is module
-                    if name in other.scope.bound and (direct or imports or store.node is None and bound is None):
+                    direct = store.owner == "sys.modules[__name__]" and other is module
+                    if name in other.scope.bound and (direct or imports or (store.node is None and bound is None)):
                         other.scope.elsewhere.setdefault(name, f"{module.shown} sets it")
 
     def reads_only_torch(self, node: ast.AST) -> bool:
@@ -220,16 +220,16 @@ class Index:
         allowed = re.compile(
             r"(?i).*(torch|version|parse).*|operator|re|packaging|importlib|metadata|tuple|int|str|map|len|bool"
         )
-        bound = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)}
-        bound |= {n.arg for n in ast.walk(node) if isinstance(n, ast.arg)}
-        read = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+        bound = {n.id for n in walk(node) if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)}
+        bound |= {n.arg for n in walk(node) if isinstance(n, ast.arg)}
+        read = {n.id for n in walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
         return all(allowed.fullmatch(name) for name in read - bound)
 
     def asked(self, interpreter: Any, how: str, given: list[Any]) -> Any:
         """The answer to `hasattr(torch.x, "y")`, from the sources of the given torches if there are any."""
         owner, name = given[:2]
         if not isinstance(owner, Dotted) or owner.name.partition(".")[0] != "torch" or not isinstance(name, str):
-            return interpreter.opaque(f"asks for an attribute of something that is not known", owner)
+            return interpreter.opaque("asks for an attribute of something that is not known", owner)
         if self.torches is None:
             return interpreter.opaque("asks torch itself: answered with --torches PATH...")
         world: World = interpreter.world

@@ -8,10 +8,12 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 from . import prior
 from .library import FUNCTIONS as LIBRARY
-from .scopes import FUNCTIONS, Module, Scope, last_name
+from .scopes import Module, Scope, last_name
+from .tree import FUNCTIONS, children, statements, walk
 
 _ASKERS = re.compile(r"(?i)version|distribution|require|compare|implement_for|import|spec|module|package|get")
 _REQUIREMENT = re.compile(r"\s*torch\s*([<>=!~]|$)")
@@ -37,7 +39,13 @@ class Interest:
         self._modules: set[str] = set()
         self._makers: list[tuple[set[Key], list[ast.expr]]] = []  # names, and the expressions that they are made of
         self._collect(module.tree, module.scope)
-        self._own |= {node for key, nodes in self._seen.items() if key[1] == "__version__" for node in nodes if self._is_torch(node)}
+        self._own |= {
+            node
+            for key, nodes in self._seen.items()
+            if key[1] == "__version__"
+            for node in nodes
+            if self._is_torch(node)
+        }
 
     def _collect(self, tree: ast.AST, scope: Scope) -> None:
         todo: list[tuple[ast.AST, Scope]] = [(tree, scope)]
@@ -45,7 +53,7 @@ class Interest:
             node, scope = todo.pop()
             self._visit(node, scope)
             inner = self.module.scope_of.get(node)
-            for child in ast.iter_child_nodes(node):
+            for child in children(node):
                 outside = inner is None or (isinstance(node, FUNCTIONS) and child in node.decorator_list)
                 todo.append((child, scope if outside or inner is None else inner))
 
@@ -74,7 +82,7 @@ class Interest:
 
     def _targets(self, node: ast.AST, scope: Scope) -> set[Key]:
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]  # type: ignore[attr-defined]
-        inside = [each for target in targets for each in ast.walk(target)]
+        inside = [each for target in targets for each in walk(target)]
         attributes: set[Key] = {(None, each.attr) for each in inside if isinstance(each, ast.Attribute)}
         names = {each.id for each in inside if isinstance(each, ast.Name)}
         if attributes:
@@ -97,7 +105,7 @@ class Interest:
                 self._aliases.add(name)
 
     def _is_torch(self, node: ast.AST) -> bool:
-        inside = list(ast.walk(node))
+        inside = walk(node)
         names = {each.id for each in inside if isinstance(each, ast.Name)}
         constants = {each.value for each in inside if isinstance(each, ast.Constant)}
         return bool(names & self._aliases or "torch" in constants or any(re.fullmatch("_*torch_?", n) for n in names))
@@ -108,7 +116,7 @@ class Interest:
         given = (*node.args, *(keyword.value for keyword in node.keywords))
         texts = [each.value for each in given if isinstance(each, ast.Constant) and isinstance(each.value, str)]
         if name in ("hasattr", "getattr") and node.args:
-            roots = {each.id for each in ast.walk(node.args[0]) if isinstance(each, ast.Name)}
+            roots = {each.id for each in walk(node.args[0]) if isinstance(each, ast.Name)}
             if roots & self._aliases or "torch" in roots:
                 (self._own if "__version__" in texts else self._asks_source).add(node)
         elif "torch" in texts or (any(map(_REQUIREMENT.match, texts)) and _ASKERS.search(name)):
@@ -181,7 +189,7 @@ class Interest:
         name = last_name(node)
         if name in LIBRARY or _COMPARERS.search(name):
             return any(map(self._tells_version, given))
-        return any(each in self._own or _is_version(each) and self._tells_version(each) for each in given)
+        return any(each in self._own or (_is_version(each) and self._tells_version(each)) for each in given)
 
 
 def _is_version(node: ast.expr) -> bool:
@@ -194,8 +202,8 @@ def _tells(name: str) -> bool:
 
 def _returned(node: ast.AST) -> Iterator[ast.expr]:
     """What a function returns, and the conditions under which it returns a constant."""
-    inside = list(ast.walk(node))
-    if sum(isinstance(each, ast.stmt) for each in inside) > _LONGEST:
+    inside = list(islice(statements(node), _LONGEST + 1))
+    if len(inside) > _LONGEST:
         return
     for each in inside:
         if isinstance(each, ast.Return) and each.value is not None:

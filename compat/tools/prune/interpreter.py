@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import operator
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
@@ -14,9 +13,10 @@ from packaging.version import Version
 from . import text
 from .attributes import attribute
 from .calls import Calls
+from .evaluator import Frame
 from .names import Names
 from .operations import World, add, compared, truth, value_of
-from .scopes import COMPREHENSIONS, Scope
+from .tree import COMPREHENSIONS, children
 from .values import (
     Dotted,
     Function,
@@ -49,17 +49,6 @@ _ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
 _DEEPEST = 80
 
 
-@dataclass
-class Frame:
-    """Where an expression stands: its scope, and the values of local names if the code around it is being run."""
-
-    scope: Scope
-    site: ast.AST | None = None
-    env: dict[str, Any] | None = None
-    outer: Frame | None = None
-    running: bool = False  # a call: names without a value are not bound yet
-
-
 class Interpreter(Names, Calls):
     """Evaluates expressions for one region. Raises Split if the region has to be divided."""
 
@@ -77,6 +66,7 @@ class Interpreter(Names, Calls):
             return self.opaque(f"`{type(node).__name__}` is not followed", *self._parts(node, frame))
         if self.depth > _DEEPEST:
             return Unknown("is nested too deeply to be followed")
+        self.world.budget.spend()
         self.depth += 1
         try:
             return evaluate(node, frame)
@@ -94,7 +84,7 @@ class Interpreter(Names, Calls):
     def _parts(self, node: ast.AST, frame: Frame) -> list[Any]:
         if isinstance(node, COMPREHENSIONS):
             return []
-        return [self.value(child, frame) for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr)]
+        return [self.value(child, frame) for child in children(node) if isinstance(child, ast.expr)]
 
     def lift(self, operation: Callable[..., Any], *operands: Any) -> Any:
         """The operation on each combination of the operands' possible values. Those that raise drop out."""
@@ -150,8 +140,7 @@ class Interpreter(Names, Calls):
         return List(items) if isinstance(items, tuple) else items
 
     def _set(self, node: ast.Set, frame: Frame) -> Any:
-        items = self._tuple(node, frame)  # type: ignore[arg-type]
-        return items  # asked for members only
+        return self._tuple(node, frame)  # type: ignore[arg-type]  # asked for members only
 
     def _dict(self, node: ast.Dict, frame: Frame) -> Any:
         found: dict[Any, Any] = {}

@@ -13,7 +13,7 @@ from packaging.version import Version
 
 from . import text
 from .attributes import attribute
-from .operations import accepted, compared, value_of
+from .operations import accepted, value_of
 from .regex import find
 from .values import (
     BASE,
@@ -30,7 +30,7 @@ from .values import (
     Unknown,
     one_of,
 )
-from .versions import FINAL, LOCAL, STAGE, Unclear
+from .versions import FINAL, LOCAL, STAGE
 
 WORDS = {">=": "ge", ">": "gt", "<=": "le", "<": "lt", "==": "eq", "!=": "ne"}
 Model = Callable[[Any, list[Any], dict[str, Any]], Any]
@@ -43,8 +43,11 @@ HOMES = dict.fromkeys(("Version", "parse", "parse_version"), ("packaging", "pkg_
     "cast": ("typing",),
 }
 BUILTINS = frozenset(
-    "str int float tuple list bool len map any all sorted max min zip set frozenset getattr hasattr isinstance __import__".split()
-)
+    (
+        "str", "int", "float", "tuple", "list", "bool", "len", "map", "any", "all", "sorted", "max", "min", "zip",
+        "set", "frozenset", "getattr", "hasattr", "isinstance", "__import__",
+    )
+)  # fmt: skip
 _SIGNS: dict[str, type[ast.cmpop]] = {
     "ge": ast.GtE, "gt": ast.Gt, "le": ast.LtE, "lt": ast.Lt, "eq": ast.Eq, "ne": ast.NotEq
 }  # fmt: skip
@@ -170,7 +173,7 @@ def _compare_version(interpreter: Any, given: list[Any], keywords: dict[str, Any
     base = keywords.get("use_base_version", given[3] if len(given) > 3 else False)
     interpreter.world.touched = True
     own = text.parsed(Text(BASE if base else TORCH), interpreter.world.region)
-    sign = given[1] if isinstance(given[1], (Dotted, Built)) else FUNCTIONS.get(_word(given[1]), None)
+    sign = given[1] if isinstance(given[1], (Dotted, Built)) else FUNCTIONS.get(_word(given[1]))
     if sign is None:
         return interpreter.opaque("compares by something that is not known", own)
     if isinstance(sign, (Dotted, Built)):
@@ -184,7 +187,9 @@ def _word(sign: Any) -> str:
 
 def _comparison(sign: type[ast.cmpop]) -> Model:
     def compare(interpreter: Any, given: list[Any], keywords: dict[str, Any]) -> Any:
-        return interpreter.one_compared(sign(), given[0], given[1]) if len(given) == 2 else interpreter.opaque("compares")
+        return (
+            interpreter.one_compared(sign(), given[0], given[1]) if len(given) == 2 else interpreter.opaque("compares")
+        )
 
     return compare
 
@@ -227,7 +232,9 @@ for _name in ("match", "search", "fullmatch"):
 
 @_model("str")
 def _str(interpreter: Any, given: list[Any], keywords: dict[str, Any]) -> Any:
-    return interpreter.string(given[0]) if len(given) == 1 else interpreter.opaque("is a text that is not known", *given)
+    return (
+        interpreter.string(given[0]) if len(given) == 1 else interpreter.opaque("is a text that is not known", *given)
+    )
 
 
 @_model("int")

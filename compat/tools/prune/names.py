@@ -6,15 +6,17 @@ import ast
 import builtins
 import sys
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from . import prior
 from .attributes import attribute
+from .evaluator import Evaluator, Frame
 from .library import FUNCTIONS as LIBRARY
-from .operations import World, order
-from .scopes import FUNCTIONS, Binding, Module, Scope, last_name
+from .operations import order
+from .scopes import Binding, Module, Scope, last_name
 from .statements import Runner
 from .text import parsed
+from .tree import FUNCTIONS, walk
 from .values import (
     TORCH,
     Class,
@@ -31,24 +33,24 @@ from .values import (
 )
 from .versions import Unclear
 
-if TYPE_CHECKING:
-    from .interpreter import Frame
-
-_VERSION_TEXTS = {"torch.__version__": True, "torch.torch_version.__version__": True, "torch.version.__version__": False, "torch.<distribution>.version": False}
+_VERSION_TEXTS = {
+    "torch.__version__": True,
+    "torch.torch_version.__version__": True,
+    "torch.version.__version__": False,
+    "torch.<distribution>.version": False,
+}
 # Decorators that change nothing about what a call returns.
 _TRANSPARENT = frozenset(
-    "cache lru_cache staticmethod classmethod wraps override assume_constant_result disable allow_in_graph "
-    "deprecated property cached_property functools_cache torch_cache unused ignore".split()
-)
+    (
+        "cache", "lru_cache", "functools_cache", "torch_cache", "staticmethod", "classmethod", "property",
+        "cached_property", "wraps", "override", "deprecated", "unused", "ignore", "disable", "allow_in_graph",
+        "assume_constant_result",
+    )
+)  # fmt: skip
 
 
-class Names:
+class Names(Evaluator):
     """The part of the interpreter that looks names up."""
-
-    index: Any
-    world: World
-    cache: dict[Any, tuple[Any, bool]]
-    running: set[Any]
 
     def lookup(self, name: str, frame: Frame) -> Any:
         around = frame
@@ -81,8 +83,10 @@ class Names:
                 return None
             if name == "torch":
                 return Dotted("torch")
-            return self.outside(f"{dotted(star)}.{name}") if prior.tells(name) else Unknown(
-                f"`{name}` may come from the star import of `{dotted(star)}`", prior.tells(name)
+            return (
+                self.outside(f"{dotted(star)}.{name}")
+                if prior.tells(name)
+                else Unknown(f"`{name}` may come from the star import of `{dotted(star)}`", prior.tells(name))
             )
         other = self.index.module(target)
         if other is None or name.startswith("_"):
@@ -93,9 +97,9 @@ class Names:
 
     def settled(self, scope: Scope, name: str) -> Any:
         """The value of a name once its scope has been run to the end."""
-        return self._cached((scope, name), lambda: self.local(scope, name, None))
+        return self.cached((scope, name), lambda: self.local(scope, name, None))
 
-    def _cached(self, key: Any, compute: Any) -> Any:
+    def cached(self, key: Any, compute: Any) -> Any:
         if key in self.cache:
             value, touched = self.cache[key]
             self.world.touched |= touched
@@ -106,7 +110,8 @@ class Names:
         before, self.world.touched = self.world.touched, False
         try:
             value = compute()
-            self.cache[key] = value, self.world.touched
+            if self.world.budget.left >= 0:  # if it ran out, another gate may come further
+                self.cache[key] = value, self.world.touched
         finally:
             self.world.touched |= before
             self.running.discard(key)
@@ -119,11 +124,11 @@ class Names:
             return self.opaque(f"`{name}` is set by code that does not name torch's version")
         if len(bindings) > 1:
             key = (scope, name, site and scope.module.statement(site))
-            value = self._cached(key, lambda: Runner(self).name_at(scope, name, site))  # type: ignore[arg-type]
+            value = self.cached(key, lambda: Runner(self).name_at(scope, name, site))
         elif _is_for_typing(bindings[0][1], scope.module):
             return Unknown(f"`{name}` is bound for type checkers only")
         else:
-            value = self._cached((scope, name, ""), lambda: self.bound_value(bindings[0], name, scope))
+            value = self.cached((scope, name, ""), lambda: self.bound_value(bindings[0], name, scope))
         return self._unless_changed(scope, name, value, site)
 
     def _unless_changed(self, scope: Scope, name: str, value: Any, site: ast.AST | None) -> Any:
@@ -149,16 +154,14 @@ class Names:
 
     def bound_value(self, binding: Binding, name: str, scope: Scope) -> Any:
         """What one binding binds the name to."""
-        from .interpreter import Frame
-
         how, node = binding
         frame = Frame(scope, node)
         if how == "assign":
-            value = self.value(node.value, frame)  # type: ignore[attr-defined]
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]  # type: ignore[attr-defined]
+            value = self.value(node.value, frame)
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             return next(found[name] for t in targets if name in (found := self.destructured(t, value)))
         if how == "walrus":
-            return self.value(node.value, frame)  # type: ignore[attr-defined]
+            return self.value(node.value, frame)
         if how == "import":
             return self.imported(node, name, scope.module)
         if how == "def":
@@ -168,9 +171,9 @@ class Names:
         if how == "argument":
             return self._argument(name, scope)
         if how == "for":
-            items = self.sequence(self.value(node.iter, frame))  # type: ignore[attr-defined]
+            items = self.sequence(self.value(node.iter, frame))
             if items:
-                return one_of(self.destructured(node.target, item)[name] for item in items)  # type: ignore[attr-defined]
+                return one_of(self.destructured(node.target, item)[name] for item in items)
         return self.opaque(f"`{name}` is bound in a way that is not followed")
 
     def _class_decorated(self, node: ast.AST) -> bool:
@@ -311,10 +314,8 @@ class Names:
             return self._present("torch")
         return self.opaque("is an item of something that is not known", value)
 
-    def _stored(self, node: ast.AST, scope: Scope) -> Any:
-        from .interpreter import Frame
-
-        return self.value(node.value, Frame(scope, node))  # type: ignore[attr-defined]
+    def _stored(self, node: Any, scope: Scope) -> Any:
+        return self.value(node.value, Frame(scope, node))
 
 
 def is_simple(binding: Binding) -> bool:
@@ -325,7 +326,7 @@ def is_simple(binding: Binding) -> bool:
 
 @lru_cache(maxsize=20_000)
 def _is_constant(node: ast.AST) -> bool:
-    inside = list(ast.walk(node))
+    inside = walk(node)
     calls = [last_name(n) for n in inside if isinstance(n, ast.Call)]
     return len(inside) < 200 and all(name in LIBRARY for name in calls)
 

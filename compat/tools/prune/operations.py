@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from . import text
+from .specifiers import accepts, is_prerelease
 from .values import (
     LOCAL_HOLE,
     Class,
@@ -28,14 +29,25 @@ from .values import (
     Text,
     Unknown,
 )
-from .specifiers import accepts, is_prerelease
-from .versions import FINAL, LOCAL, STAGE, Region, Unclear, compare_stage, stage_of
+from .versions import FINAL, LOCAL, STAGE, Region, TooMuch, Unclear, compare_stage, stage_of
 
 AS_STRINGS = "compares versions as strings: '2.10' < '2.8'"
 AS_FLOATS = "compares versions as floats: 2.10 == 2.1 < 2.8"
 
 
 THREE = tuple(Number(((axis, 1),)) for axis in range(3))  # the release of torch
+
+
+@dataclass
+class Budget:
+    """How many expressions may still be evaluated for one gate."""
+
+    left: int = 0
+
+    def spend(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise TooMuch("takes too long to be followed")
 
 
 @dataclass
@@ -48,6 +60,7 @@ class World:
     risky: int = 0  # operations so far that may raise an exception
     warnings: set[str] = field(default_factory=set)
     undecided: str = ""  # the last condition that is not known
+    budget: Budget = field(default_factory=Budget)
 
 
 def truth(value: Any, world: World) -> bool:
@@ -181,7 +194,7 @@ def _order_of_torch(left: Text, right: Any, world: World) -> int:
 
 
 def _order_of_parsed(left: Any, right: Any, world: World) -> int:
-    if isinstance(right, Text) and right.compares_as_version or not isinstance(right, (Version, Parsed)):
+    if (isinstance(right, Text) and right.compares_as_version) or not isinstance(right, (Version, Parsed)):
         raise Raised("TypeError")
     if left == right:
         return 0

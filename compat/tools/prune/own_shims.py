@@ -12,6 +12,7 @@ from ...adapters import NEWEST_FIRST, adapter_for
 from ...shims.base import Shim, all_shims
 from ..scan.support import Modes, known, removal
 from .pins import Range
+from .tree import walk
 
 _PACKAGE = Path(__file__).parents[2]
 Lines = tuple[tuple[int, int], ...]
@@ -104,7 +105,7 @@ def own_lines(going: list[Verdict]) -> list[Definition]:
 
 def _of_backport(tree: ast.Module) -> Iterator[tuple[int, int]]:
     """What only the mode `backport` runs: the branches that ask for it, and its requirements in the shim's data."""
-    for node in ast.walk(tree):
+    for node in walk(tree):
         test = node.test if isinstance(node, ast.If) else None
         if isinstance(test, ast.Compare) and ast.unparse(test) == "mode == 'backport'":
             assert isinstance(node, ast.If)
@@ -148,7 +149,7 @@ def _definitions(path: Path, tree: ast.Module) -> Iterator[Definition]:
 
 
 def _names(tree: ast.Module, offers: bool) -> Iterable[tuple[str, int]]:
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
             yield node.id, node.lineno
         elif isinstance(node, ast.Attribute):

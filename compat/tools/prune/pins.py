@@ -6,8 +6,8 @@ import ast
 import os
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -15,13 +15,15 @@ from packaging.version import InvalidVersion, Version
 
 from ...errors import UNPARSABLE
 from .specifiers import regions_of
+from .tree import walk
 from .versions import Region, Unclear
 
 _QUOTED = re.compile(r'"((?:[^"\\\n]|\\.)*)"|\'([^\'\n]*)\'')
 _FORMS = "no version specifier as in '>=2.12,<2.16', and no file"
 
 
-class Range(NamedTuple):
+@dataclass(frozen=True)
+class Range:
     """Every version that one of the specifiers accepts, pre-releases included where it has room for them."""
 
     specifiers: tuple[SpecifierSet, ...]
@@ -114,7 +116,7 @@ def _lines(path: Path) -> Iterable[str]:
     if path.suffix == ".toml":
         return _toml(path)
     if path.suffix == ".py":
-        nodes = ast.walk(ast.parse(path.read_bytes()))
+        nodes = walk(ast.parse(path.read_bytes()))
         return [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
     if path.name in ("METADATA", "PKG-INFO"):
         return re.findall(r"^Requires-Dist: (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)

@@ -16,7 +16,9 @@ _SIGNS = {
     "<": "lt|less_than|less|older_than|below|before|pre",
     "==": "eq|equal|equals",
 }
-_FLAG = re.compile(rf"{_TORCH}_(?:(?P<sign>[a-z_]+?)_)?{_NUMBERS}(?P<after>_(?:plus|or_newer|or_later|or_above))?_*", re.I)
+_FLAG = re.compile(
+    rf"{_TORCH}_(?:(?P<sign>[a-z_]+?)_)?{_NUMBERS}(?P<after>_(?:plus|or_newer|or_later|or_above))?_*", re.I
+)
 _HELPER = re.compile(rf"{_TORCH}_(?P<sign>[a-z_]+?)(?:_version)?_*", re.I)
 _TELLS = re.compile(
     r"(?i)(?:^|_|is|has)(?:py)?torch(?=_|version|\d)(?:_?version)?_?(?:.*(?:version|\d+_\d+)|"
@@ -26,7 +28,7 @@ _PRESENCE = re.compile(r"(?i)(?:available|installed|importable|imported|_?has_?(
 # Projects of their own.
 _OTHERS = re.compile(r"(?i)torch_?(?:xla|npu|mlu|musa|hpu|ao|vision|audio|data|text|rec|tune|titan|codec|tensorrt)")
 COMPARERS = frozenset(
-    "is_torch_version is_torch_version_ compare_torch_version check_torch_version torch_version_compare".split()
+    ["is_torch_version", "is_torch_version_", "compare_torch_version", "check_torch_version", "torch_version_compare"]
 )
 
 

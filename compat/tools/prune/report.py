@@ -96,13 +96,20 @@ def as_table(report: Report) -> str:
         lines.append(f"{gate.module.shown}:{gate.line}: {_FORMS[gate.outcome]}: {gate.text}{_after(gate)}")
     for one in report.unused:
         breaks = f"; would break {', '.join(one.breaks)}" if one.breaks else ""
-        lines.append(f"{one.module.shown}:{one.span[0]}: only dead lines use {one.name}; dead: {_text(one.span)}{breaks}")
+        lines.append(
+            f"{one.module.shown}:{one.span[0]}: only dead lines use {one.name}; dead: {_text(one.span)}{breaks}"
+        )
     constant = len(report.constant)
-    lines += ["", f"{constant} of {len(report.gates)} version gates have one outcome; {report.dead_lines()} lines are dead"]
+    lines += [
+        "",
+        f"{constant} of {len(report.gates)} version gates have one outcome; {report.dead_lines()} lines are dead",
+    ]
     if report.known:
         lines.append(f"{report.known} more with one outcome are in the baseline")
     if report.asks_source:
-        lines.append(f"{report.asks_source} places ask torch itself (hasattr, try-import); --torches PATH... answers them")
+        lines.append(
+            f"{report.asks_source} places ask torch itself (hasattr, try-import); --torches PATH... answers them"
+        )
     return "\n".join(lines)
 
 

@@ -13,6 +13,7 @@ from ...errors import CompatError
 from .gates import Gate
 from .report import Report
 from .scopes import Module
+from .tree import walk
 from .unused import Unused
 
 try:
@@ -59,7 +60,7 @@ def _add(task: Task, one: Unused) -> None:
 
 def _has_effect(gate: Gate) -> bool:
     """Whether evaluating the gate binds a name, which would be lost."""
-    return any(isinstance(node, ast.NamedExpr) for node in ast.walk(gate.node))
+    return any(isinstance(node, ast.NamedExpr) for node in walk(gate.node))
 
 
 def _place(module: Module, node: ast.AST) -> Place:

@@ -7,17 +7,19 @@ import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+from .tree import COMPREHENSIONS, FUNCTIONS, children, walk
+
 SCOPES = (*FUNCTIONS, ast.ClassDef, ast.Lambda, *COMPREHENSIONS)
-BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
 _CHANGES = frozenset(
-    "append extend insert update setdefault pop popitem remove discard add clear sort __setitem__".split()
-)
+    (
+        "append", "extend", "insert", "update", "setdefault", "pop", "popitem", "remove", "discard", "add", "clear",
+        "sort", "__setitem__",
+    )
+)  # fmt: skip
 
-Binding = tuple[str, ast.AST]  # how the name is bound, and the node that binds it
+Binding = tuple[str, Any]  # how the name is bound, and the node that binds it
 
 
 class Store(NamedTuple):
@@ -85,9 +87,12 @@ class Module:
         return re.split(r"\r\n|\r|\n", self.source)
 
     @cached_property
+    def nodes(self) -> list[ast.AST]:
+        return walk(self.tree)
+
+    @cached_property
     def parents(self) -> dict[ast.AST, ast.AST]:
-        walked = ast.walk(self.tree)
-        return {child: parent for parent in walked for child in ast.iter_child_nodes(parent)}
+        return {child: parent for parent in self.nodes for child in children(parent)}
 
     def statement(self, node: ast.AST) -> ast.stmt:
         """The innermost statement that a node is in."""
@@ -123,7 +128,7 @@ class _Collector:
             self._children(node)
 
     def _children(self, node: ast.AST) -> None:
-        for child in ast.iter_child_nodes(node):
+        for child in children(node):
             self.visit(child)
 
     def bind(self, name: str, how: str, node: ast.AST) -> None:
@@ -151,7 +156,7 @@ class _Collector:
         inside.visit(node.body)
 
     def arguments(self, arguments: ast.arguments) -> None:
-        for node in ast.walk(arguments):
+        for node in walk(arguments):
             if isinstance(node, ast.arg):
                 self.bind(node.arg, "argument", node)
 
@@ -164,7 +169,7 @@ class _Collector:
     def _listcomp(self, node: ast.ListComp) -> None:
         self.visit(node.generators[0].iter)
         inside = self._nested(node)
-        for child in ast.iter_child_nodes(node):
+        for child in children(node):
             inside.visit(child)
 
     _setcomp = _dictcomp = _generatorexp = _listcomp
@@ -186,7 +191,7 @@ class _Collector:
         if isinstance(target, ast.Name):
             self.bind(target.id, how, node)
         elif isinstance(target, (ast.Tuple, ast.List, ast.Starred)):
-            for item in ast.iter_child_nodes(target):
+            for item in children(target):
                 self._target(item, how, node)
         else:
             self._changed(target, node if how == "assign" else None)
@@ -278,7 +283,9 @@ class _Collector:
         function = node.func
         if getattr(function, "id", "") in ("setattr", "delattr") and len(node.args) > 1:
             name = node.args[1].value if isinstance(node.args[1], ast.Constant) else ""
-            self.scope.module.stores.setdefault(str(name), []).append(Store(None, self.scope, ast.unparse(node.args[0])))
+            self.scope.module.stores.setdefault(str(name), []).append(
+                Store(None, self.scope, ast.unparse(node.args[0]))
+            )
         if isinstance(function, ast.Attribute) and function.attr in _CHANGES and isinstance(function.value, ast.Name):
             self._elsewhere(function.value.id, "its content is changed")
         self._children(node)

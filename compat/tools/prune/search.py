@@ -28,7 +28,7 @@ def search(index: Index, torches: Range) -> list[Gate]:
         grown = True
         while grown:
             offered = _offered(interests)
-            grown = any([interest.grow(offered) for interest in interests.values()])
+            grown = sum(interest.grow(offered) for interest in interests.values()) > 0  # each of them grows
         index.offered = _offered(interests)
         todo = index.mentioning({name: at for name, at in index.offered.items() if name not in asked})
         asked |= set(index.offered)

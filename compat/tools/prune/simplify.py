@@ -139,7 +139,7 @@ class Simplifier(cst.CSTTransformer):
         return updated_node
 
     def leave_ClassDef(self, original_node: cst.ClassDef, updated_node: cst.ClassDef) -> Any:
-        return self.leave_FunctionDef(original_node, updated_node)  # type: ignore[arg-type]
+        return self.leave_FunctionDef(original_node, updated_node)
 
     def leave_Assign(self, original_node: cst.Assign, updated_node: cst.Assign) -> Any:
         return cst.RemoveFromParent() if self._place(original_node) in self.statements else updated_node
@@ -193,7 +193,11 @@ def _leaves(body: Sequence[Any]) -> bool:
     last = body[-1] if body else None
     if isinstance(last, cst.If):
         other = last.orelse
-        return _leaves(last.body.body) and other is not None and _leaves([other] if isinstance(other, cst.If) else other.body.body)
+        return (
+            _leaves(last.body.body)
+            and other is not None
+            and _leaves([other] if isinstance(other, cst.If) else other.body.body)
+        )
     if not isinstance(last, cst.SimpleStatementLine):
         return False
     end = last.body[-1]
@@ -204,7 +208,9 @@ def _leaves(body: Sequence[Any]) -> bool:
 
 def _is_end(line: Any) -> bool:
     expression = line.body[0] if isinstance(line, cst.SimpleStatementLine) and len(line.body) == 1 else None
-    return isinstance(expression, cst.Expr) and isinstance(expression.value, cst.Name) and expression.value.value == _END
+    return (
+        isinstance(expression, cst.Expr) and isinstance(expression.value, cst.Name) and expression.value.value == _END
+    )
 
 
 def _without_unreachable(body: Sequence[Any]) -> list[Any]:
@@ -282,5 +288,5 @@ def _without_names(node: Any, names: set[str] | None) -> Any:
 
 def _bound(alias: cst.ImportAlias) -> str:
     if alias.asname is not None:
-        return cast(str, alias.asname.name.value)  # type: ignore[union-attr]
+        return cast(str, alias.asname.name.value)
     return alias.evaluated_name.partition(".")[0]

@@ -5,14 +5,13 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from .scopes import COMPREHENSIONS, FUNCTIONS, Scope
+from .evaluator import Evaluator, Frame
+from .scopes import Scope
+from .tree import COMPREHENSIONS, FUNCTIONS, children, walk
 from .values import List, Raised, Unknown, one_of, options, same, unknown
 from .versions import TooMuch
-
-if TYPE_CHECKING:
-    from .interpreter import Frame, Interpreter
 
 Env = dict[str, Any]
 _UNBOUND = Unknown("is not bound")
@@ -31,7 +30,7 @@ class Exit(NamedTuple):
 class Runner:
     """Runs statements with every unknown condition taken both ways, so that each way has an environment of its own."""
 
-    def __init__(self, interpreter: Interpreter, wanted: frozenset[str] | None = None) -> None:
+    def __init__(self, interpreter: Evaluator, wanted: frozenset[str] | None = None) -> None:
         self.interpreter, self.wanted = interpreter, wanted
         self.frame: Frame | None = None
         self.in_try = 0
@@ -40,8 +39,6 @@ class Runner:
 
     def name_at(self, scope: Scope, name: str, site: ast.AST | None) -> Any:
         """The value of `name` just before the statement `site`, or at the end of the scope."""
-        from .interpreter import Frame
-
         statements = _in_order(scope, name, site)
         self.wanted = _needed(name, [statement for statement, _ in statements])
         self.frame = Frame(scope, site, {})
@@ -117,13 +114,23 @@ class Runner:
     def value(self, node: ast.expr, env: Env) -> Any:
         assert self.frame is not None
         frame = self.frame
-        inner = type(frame)(frame.scope, node if frame.site is None else _site(node, frame), env, frame.outer, frame.running)
+        inner = type(frame)(
+            frame.scope, node if frame.site is None else _site(node, frame), env, frame.outer, frame.running
+        )
         return self.interpreter.value(node, inner)
 
     def _other(self, node: ast.stmt, env: Env) -> list[Exit]:
         """A statement that is not followed: what it binds is not known."""
         self.interpreter.world.risky += 1
-        return [Exit("next", {**env, **{name: Unknown(f"`{name}` is bound in a way that is not followed") for name in bound_in(node)}})]
+        return [
+            Exit(
+                "next",
+                {
+                    **env,
+                    **{name: Unknown(f"`{name}` is bound in a way that is not followed") for name in bound_in(node)},
+                },
+            )
+        ]
 
     def _skips(self, node: ast.stmt) -> bool:
         return self.wanted is not None and not (bound_in(node) & self.wanted)
@@ -136,7 +143,11 @@ class Runner:
     def _expr(self, node: ast.Expr, env: Env) -> list[Exit]:
         risk = self.interpreter.world.risky
         call = node.value
-        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Name):
+        if (
+            isinstance(call, ast.Call)
+            and isinstance(call.func, ast.Attribute)
+            and isinstance(call.func.value, ast.Name)
+        ):
             held = env.get(call.func.value.id)
             if isinstance(held, (List, dict)):
                 return [Exit("next", {**env, call.func.value.id: self._changed(held, call, env)})]
@@ -296,16 +307,19 @@ class Runner:
         return self._laps(node, env, items)
 
     def _laps(self, node: ast.For, env: Env, items: list[Any]) -> list[Exit]:
-        envs, left, ended = [env], [], []
+        envs: list[Env] = [env]
+        left: list[Env] = []
+        ended: list[Exit] = []
         for item in items:
             going: list[Env] = []
             for each in envs:
                 inner = dict(each)
                 self._bind(node.target, item, inner)
                 for exit_ in self.block(node.body, inner):
-                    {"next": going, "continue": going, "break": left}.get(exit_.how, ended).append(
-                        exit_.env if exit_.how in ("next", "continue", "break") else exit_  # type: ignore[arg-type]
-                    )
+                    if exit_.how in ("return", "raise"):
+                        ended.append(exit_)
+                    else:
+                        (left if exit_.how == "break" else going).append(exit_.env)
             envs = _distinct(going)
         for each in envs:
             ended += self.block(node.orelse, each)
@@ -375,7 +389,7 @@ def bound_in(node: ast.AST) -> set[str]:
         elif isinstance(each, ast.Subscript) and not isinstance(each.ctx, ast.Load):
             names.add(getattr(each.value, "id", ""))
         if not isinstance(each, (*FUNCTIONS, ast.ClassDef, ast.Lambda, *COMPREHENSIONS)):
-            todo += ast.iter_child_nodes(each)
+            todo += children(each)
     return names
 
 
@@ -396,8 +410,8 @@ def _needed(name: str, statements: list[ast.stmt]) -> frozenset[str]:
 @lru_cache(maxsize=20_000)
 def _tested(statement: ast.stmt) -> frozenset[str]:
     """The names that conditions in a statement read."""
-    tests = [node.test for node in ast.walk(statement) if isinstance(node, (ast.If, ast.While))]
-    return frozenset(n.id for test in tests for n in ast.walk(test) if isinstance(n, ast.Name))
+    tests = [node.test for node in walk(statement) if isinstance(node, (ast.If, ast.While))]
+    return frozenset(n.id for test in tests for n in walk(test) if isinstance(n, ast.Name))
 
 
 @lru_cache(maxsize=20_000)
@@ -405,8 +419,8 @@ def _assigned(statement: ast.stmt) -> list[tuple[set[str], set[str]]]:
     """What each assignment in a statement binds and reads."""
     kinds = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.NamedExpr, ast.For)
     return [
-        (bound_in(node), {n.id for n in ast.walk(node) if isinstance(n, ast.Name)})
-        for node in ast.walk(statement)
+        (bound_in(node), {n.id for n in walk(node) if isinstance(n, ast.Name)})
+        for node in walk(statement)
         if isinstance(node, kinds)
     ]
 
@@ -422,7 +436,11 @@ def _in_order(scope: Scope, name: str, site: ast.AST | None) -> list[tuple[ast.s
             found += [(s, block[1]) for s in block[0] if name in bound_in(s)]
         if name in _bound_by_header(child) and child is not steps[-1][1]:
             found.append((child, "loop"))  # type: ignore[arg-type]
-        elif isinstance(child, (ast.For, ast.While, ast.AsyncFor)) and name in bound_in(child) and child is not steps[-1][1]:
+        elif (
+            isinstance(child, (ast.For, ast.While, ast.AsyncFor))
+            and name in bound_in(child)
+            and child is not steps[-1][1]
+        ):
             found.append((child, "loop"))
     return found
 
@@ -450,7 +468,7 @@ def _blocks_before(parent: ast.AST, child: ast.AST) -> list[tuple[list[ast.stmt]
     for field in ("body", "orelse", "finalbody"):
         block = getattr(parent, field, None)
         if isinstance(block, list) and child in block:
-            before.append((block[: block.index(child)], "sure"))  # type: ignore[arg-type]
+            before.append((block[: block.index(child)], "sure"))
     return before
 
 
@@ -465,7 +483,9 @@ def _distinct(envs: list[Env]) -> list[Env]:
 def _distinct_exits(exits: list[Exit]) -> list[Exit]:
     found: list[Exit] = []
     for exit_ in exits:
-        if not any(exit_.how == o.how and same(exit_.value, o.value) and len(_distinct([exit_.env, o.env])) == 1 for o in found):
+        if not any(
+            exit_.how == o.how and same(exit_.value, o.value) and len(_distinct([exit_.env, o.env])) == 1 for o in found
+        ):
             found.append(exit_)
     return found
 
@@ -482,12 +502,12 @@ def _is_block(node: ast.stmt) -> bool:
 
 @lru_cache(maxsize=20_000)
 def _leaves(node: ast.AST) -> bool:
-    return any(isinstance(n, (ast.Return, ast.Raise, ast.Break, ast.Continue)) for n in ast.walk(node))
+    return any(isinstance(n, (ast.Return, ast.Raise, ast.Break, ast.Continue)) for n in walk(node))
 
 
 def _counts(node: ast.For) -> bool:
     """Whether a loop may count its laps, so that it matters how many digits a number has."""
-    counted = [n for n in ast.walk(node) if isinstance(n, ast.AugAssign) and isinstance(n.value, ast.Constant)]
+    counted = [n for n in walk(node) if isinstance(n, ast.AugAssign) and isinstance(n.value, ast.Constant)]
     return any(not isinstance(n.value.value, str) for n in counted) or not isinstance(node.target, ast.Name)  # type: ignore[attr-defined]
 
 

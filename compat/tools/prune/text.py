@@ -217,7 +217,7 @@ def characters(code: str, region: Region) -> list[str | Text]:
 
 def cut(code: str, start: int | None, stop: int | None, region: Region) -> str:
     """`text[start:stop]`: only as many numbers are spelled out as are needed."""
-    if start is not None and start < 0 or stop is None or stop < 0:
+    if (start is not None and start < 0) or stop is None or stop < 0:
         if start is None and stop is None:
             return code
         return spelled(code, region)[start:stop]

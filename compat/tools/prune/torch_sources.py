@@ -77,7 +77,7 @@ class TorchSources:
 
 def import_gates(module: Module, sources: TorchSources) -> Iterator[Gate]:
     """`try: from torch.x import y` with a handler for ImportError, if all that is tried is such imports."""
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Try) and any(catches(handler, "ImportError") for handler in node.handlers):
             tried = [name for statement in node.body for name in _imported(statement)]
             if tried and all(name.partition(".")[0] == "torch" for name in tried) and tried != ["torch"]:
@@ -98,7 +98,9 @@ def _import_gate(module: Module, node: ast.Try, tried: list[str], sources: Torch
         outcome = DEPENDS if " lacks it" in reason else UNKNOWN
     gate = Gate(module, first, outcome, reason)
     if gate.constant is not None:
-        gone = [each for handler in node.handlers for each in [handler]] if gate.constant else [*node.body, *node.orelse]
+        gone = (
+            [each for handler in node.handlers for each in [handler]] if gate.constant else [*node.body, *node.orelse]
+        )
         gate.dead = [(gone[0].lineno, gone[-1].end_lineno or gone[-1].lineno)]
     return gate
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from .gates import Gate
 from .index import Index, words_of
-from .scopes import FUNCTIONS, Module
+from .scopes import Module
+from .tree import FUNCTIONS, children, span, walk
 
 _MOST_FILES = 5  # a name that more files without dead lines have is used somewhere
 _IMPORTS = rb"from\s+[\w.]*?\b(%b)\s+import\s+(\([^)]*\)|[^\n]*)"
@@ -50,7 +51,7 @@ class _Search:
         self.dead: dict[Path, set[ast.AST]] = {}  # nodes that are gone
         for gate in gates:
             gone = self.dead.setdefault(gate.module.path, set())
-            gone.update(ast.walk(gate.node))
+            gone.update(walk(gate.node))
             gone.update(_dead_nodes(gate))
         names = {name for path in self.dead for node in self.dead[path] for name in _names(node)}
         self.files = self._files(_closed(names, [gate.module for gate in gates]))
@@ -112,7 +113,9 @@ class _Search:
         if path == one.module.path:
             return True
         bound = self.files[path].scope.bound.get(one.name, [])
-        return one.kind == "definition" and (isinstance(node, ast.Attribute) or any(how == "import" for how, _ in bound))
+        return one.kind == "definition" and (
+            isinstance(node, ast.Attribute) or any(how == "import" for how, _ in bound)
+        )
 
     def _is_offered(self, one: Unused) -> bool:
         """Whether another file imports the name from this one."""
@@ -121,10 +124,9 @@ class _Search:
     def _imports(self, one: Unused) -> Iterator[tuple[Module, ast.ImportFrom]]:
         stem = _place(one.module.path)
         for module in self.files.values():
-            for node in ast.walk(module.tree) if module is not one.module else ():
-                if isinstance(node, ast.ImportFrom) and any(alias.name == one.name for alias in node.names):
-                    if (node.module or "").rpartition(".")[2] in (stem, ""):
-                        yield module, node
+            for node in module.nodes if module is not one.module else ():
+                if isinstance(node, ast.ImportFrom) and (node.module or "").rpartition(".")[2] in (stem, ""):
+                    yield from ((module, node) for alias in node.names if alias.name == one.name)
 
     def _breaks(self, one: Unused, found: list[Unused]) -> list[str]:
         gone = {(each.module, each.node, each.name) for each in found if each.kind == "import"}
@@ -143,7 +145,7 @@ def _place(path: Path) -> str:
 def _closed(names: set[str], modules: Iterable[Module]) -> set[str]:
     """The names, with those that definitions of these names use in turn."""
     bodies = [
-        (one.name, {name for node in ast.walk(one.node) for name in _names(node)})
+        (one.name, {name for node in walk(one.node) for name in _names(node)})
         for module in dict.fromkeys(modules)
         for one in _definitions(module)
         if one.kind != "import"
@@ -158,8 +160,8 @@ def _closed(names: set[str], modules: Iterable[Module]) -> set[str]:
     return names
 
 
-def _part(one: Unused) -> Iterator[ast.AST]:
-    return ast.walk(one.node)
+def _part(one: Unused) -> list[ast.AST]:
+    return walk(one.node)
 
 
 def _dead_nodes(gate: Gate) -> Iterator[ast.AST]:
@@ -169,15 +171,25 @@ def _dead_nodes(gate: Gate) -> Iterator[ast.AST]:
         while parent is not None and not isinstance(parent, (ast.IfExp, ast.If)):
             parent = gate.module.parents.get(parent)
         if isinstance(parent, ast.IfExp):
-            yield from ast.walk(parent.orelse if gate.constant else parent.body)
+            yield from walk(parent.orelse if gate.constant else parent.body)
         elif isinstance(parent, ast.If):
             for statement in parent.orelse if gate.constant else parent.body:
-                yield from ast.walk(statement)
+                yield from walk(statement)
         return
-    for node in ast.walk(gate.module.tree):
-        line = getattr(node, "lineno", 0)
-        if any(first <= line <= last for first, last in gate.dead):
-            yield node
+    for first, last in gate.dead:
+        yield from _between(gate.module.tree, first, last)
+
+
+def _between(node: ast.AST, first: int, last: int) -> Iterator[ast.AST]:
+    """The nodes below a node that start in these lines."""
+    for child in children(node):
+        if hasattr(child, "lineno"):
+            low, high = span(child)
+            if low > last or high < first:
+                continue
+            if low >= first:
+                yield child
+        yield from _between(child, first, last)
 
 
 def _definitions(module: Module) -> Iterator[Unused]:
@@ -189,14 +201,14 @@ def _definitions(module: Module) -> Iterator[Unused]:
     lines = module.lines
     if module.path.name == "__init__.py":
         return
-    for node in ast.walk(module.tree):
-        if isinstance(node, (ast.Import, ast.ImportFrom)) and not _is_guarded(module, node):
-            if "noqa" in lines[node.lineno - 1] or getattr(node, "module", "") == "__future__":
+    for statement in module.nodes:
+        if isinstance(statement, (ast.Import, ast.ImportFrom)) and not _is_guarded(module, statement):
+            if "noqa" in lines[statement.lineno - 1] or getattr(statement, "module", "") == "__future__":
                 continue
-            for alias in node.names:
+            for alias in statement.names:
                 name = alias.asname or alias.name.partition(".")[0]
                 if name not in ("*", "torch"):
-                    yield Unused(module, node, name, "import")
+                    yield Unused(module, statement, name, "import")
 
 
 def _defined(module: Module, node: ast.stmt, kind: str) -> Iterator[Unused]:
@@ -231,7 +243,7 @@ def _names(node: ast.AST) -> Iterable[str]:
 
 def _uses(module: Module) -> Iterator[tuple[str, ast.AST]]:
     offers = module.path.name == "__init__.py"
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Store):
             yield node.id, node
         elif isinstance(node, ast.Attribute):
