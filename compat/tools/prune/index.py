@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UNPARSABLE
+from .classes import Classes
 from .interest import Interest
 from .operations import World
-from .scopes import Module, Scope
+from .scopes import Module, Scope, Store
 from .tree import walk
 from .values import Dotted
 
@@ -29,6 +30,15 @@ _READS_VERSION = re.compile(
 _NAMES_TORCH = re.compile(rb"[\"']torch[\"']")
 _ASKS_SOURCE = re.compile(rb"(?:has|get)attr\(\s*_?torch\b")
 _TRIES_IMPORT = re.compile(rb"\btry:\s*(?:#.*\s*)*(?:from torch\.|import torch\.|from torch import)")
+# Names that every torch has, so that their import does not fail. Any other name may be one that came or went.
+_IN_EVERY_TORCH = frozenset({"torch", "torch.__version__", "torch.torch_version.TorchVersion"}) | {
+    f"torch.{name}"
+    for name in (
+        "autograd", "cuda", "device", "distributed", "jit", "multiprocessing", "nn", "nn.functional", "nn.Module",
+        "nn.Parameter", "optim", "Tensor", "utils", "utils.data", "utils.data.DataLoader", "version",
+        "version.__version__",
+    )
+}  # fmt: skip
 
 
 class Index:
@@ -45,8 +55,10 @@ class Index:
         self.asks_source = 0  # places that ask torch's source: `hasattr(torch, ...)`, `try: from torch import ...`
         self.interests: dict[Module, Interest] = {}
         self.offered: dict[str, set[str]] = {}  # the names that tell of the version, and the modules that offer them
+        self.sets_version = ""  # a file that sets torch.__version__
         for root in roots:
             self._add(root)
+        self.classes = Classes(self.files, self.text, self.module, lambda: self.parsed)
 
     # Files.
 
@@ -164,7 +176,8 @@ class Index:
 
     def is_always_there(self, name: str) -> bool:
         """Whether an import cannot fail where torch runs."""
-        return name.partition(".")[0] in {"torch", "packaging", *sys.stdlib_module_names}
+        root = name.partition(".")[0]
+        return name in _IN_EVERY_TORCH if root == "torch" else root in {"packaging", *sys.stdlib_module_names}
 
     # Questions of the interpreter about more than one file.
 
@@ -185,35 +198,30 @@ class Index:
         name = getattr(scope.node, "name", "")
         return scope.outer is not None and self.is_worth(name, scope.outer)
 
-    def stores(self, name: str, scope: Scope) -> list[tuple[ast.AST, Scope]] | None:
-        """The assignments to `self.name` in a class; None if something else may set it."""
-        found: list[tuple[ast.AST, Scope]] = []
-        class_name = getattr(scope.node, "name", "")
-        for module in self.parsed:
-            for store in module.stores.get(name, []):
-                owner = store.scope
-                while owner.outer is not None and not owner.is_class:
-                    owner = owner.outer
-                bases = [getattr(base, "id", getattr(base, "attr", "")) for base in getattr(owner.node, "bases", [])]
-                is_self = store.owner in ("self", "cls", class_name)
-                if owner is scope and is_self and store.node is not None:
-                    found.append((store.node, store.scope))
-                elif not is_self or owner is scope or class_name in bases:
-                    return None
-        return found
-
     def mark_foreign_stores(self, module: Module) -> None:
         """Marks what a file sets in other modules: `flags.NEW = False`."""
         for name, stores in module.stores.items():
             for store in stores:
-                if store.owner in ("self", "cls", ""):
-                    continue
-                bound = store.scope.find(store.owner)
-                imports = [node for how, node in bound.bound[store.owner] if how == "import"] if bound else []
-                for other in self.parsed:
-                    direct = store.owner == "sys.modules[__name__]" and other is module
-                    if name in other.scope.bound and (direct or imports or (store.node is None and bound is None)):
-                        other.scope.elsewhere.setdefault(name, f"{module.shown} sets it")
+                self._mark(name, store, module)
+
+    def _mark(self, name: str, store: Store, module: Module) -> None:
+        root = re.split(r"\W", store.owner)[0]
+        if root in ("self", "cls"):
+            return
+        if name == "__version__" and store.owner == "torch":
+            self.sets_version = module.shown
+        scope = store.scope.find(root)
+        bound = scope.bound[root] if scope else []
+        imported = any(how == "import" or _makes_module(node) for how, node in bound)
+        own = "__name__" in store.owner or any(
+            "__name__" in ast.unparse(node) for how, node in bound if how == "assign"
+        )
+        how = f"{module.shown} sets it"
+        if own and not name:
+            module.scope.elsewhere.setdefault("*", how)
+        for other in self.parsed if name else ():
+            if name in other.scope.bound and (imported or (own and other is module) or (not store.node and not bound)):
+                other.scope.elsewhere.setdefault(name, how)
 
     def reads_only_torch(self, node: ast.AST) -> bool:
         """Whether a function's body names nothing but torch, versions, its arguments and builtins."""
@@ -234,6 +242,12 @@ class Index:
             return interpreter.opaque("asks torch itself: answered with --torches PATH...")
         world: World = interpreter.world
         return self.torches.has(f"{owner.name}.{name}", how, given, world)
+
+
+def _makes_module(node: ast.AST) -> bool:
+    """Whether a name is bound to a module by a call: `importlib.import_module("flags")`, `sys.modules["flags"]`."""
+    value = getattr(node, "value", None)
+    return value is not None and bool(re.search(r"import_module|__import__|sys\.modules", ast.unparse(value)))
 
 
 def _may_read_version(text: bytes) -> bool:

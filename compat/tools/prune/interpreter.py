@@ -16,6 +16,7 @@ from .calls import Calls
 from .evaluator import Frame
 from .names import Names
 from .operations import World, add, compared, truth, value_of
+from .scopes import Module
 from .tree import COMPREHENSIONS, children
 from .values import (
     Dotted,
@@ -379,7 +380,8 @@ class Interpreter(Names, Calls):
     def _namedexpr(self, node: ast.NamedExpr, frame: Frame) -> Any:
         value = self.value(node.value, frame)
         if frame.env is not None:
-            frame.env[node.target.id] = value
+            sure = _is_always_evaluated(node, frame.scope.module)
+            frame.env[node.target.id] = value if sure else unknown("may be bound on the way", value)
         return value
 
     def _name(self, node: ast.Name, frame: Frame) -> Any:
@@ -394,6 +396,19 @@ class Interpreter(Names, Calls):
 
     def _call(self, node: ast.Call, frame: Frame) -> Any:
         return self.called(node, frame)
+
+
+def _is_always_evaluated(node: ast.AST, module: Module) -> bool:
+    """Whether an expression is evaluated whenever its statement is run, and once."""
+    while (parent := module.parents.get(node)) is not None and not isinstance(parent, ast.stmt):
+        first = {ast.BoolOp: "values", ast.IfExp: "test", ast.Compare: "left"}.get(type(parent))
+        at_first = getattr(parent, first or "", None)
+        if first and node is not (at_first[0] if isinstance(at_first, list) else at_first):
+            return False
+        if isinstance(parent, (*COMPREHENSIONS, ast.Lambda)):
+            return False
+        node = parent
+    return True
 
 
 def _rest(node: ast.Compare, at: int) -> ast.Compare:

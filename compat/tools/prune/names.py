@@ -8,6 +8,8 @@ import sys
 from functools import lru_cache
 from typing import Any
 
+from packaging.version import Version
+
 from . import prior
 from .attributes import attribute
 from .evaluator import Evaluator, Frame
@@ -26,6 +28,7 @@ from .values import (
     Instance,
     List,
     OneOf,
+    Parts,
     Raised,
     Text,
     Unknown,
@@ -133,7 +136,7 @@ class Names(Evaluator):
 
     def _unless_changed(self, scope: Scope, name: str, value: Any, site: ast.AST | None) -> Any:
         how = scope.elsewhere.get(name) or scope.elsewhere.get("*")
-        if how and (how != "its content is changed" or isinstance(value, (List, dict, OneOf))):
+        if how and (how != "its content is changed" or isinstance(value, (List, Parts, dict, OneOf))):
             return Unknown(f"`{name}` may change: {how}", self.world.touched)
         bindings = scope.bound[name]
         if all(how == "import" for how, _ in bindings) and isinstance(value, Dotted):
@@ -231,7 +234,7 @@ class Names(Evaluator):
         """`from module_name import name`."""
         target = self.index.locate(module_name, module.path.parent)
         if target is None:
-            self._present(module_name)
+            self._present(f"{module_name}.{name}" if module_name.partition(".")[0] == "torch" else module_name)
             return self.outside(f"{module_name.lstrip('.')}.{name}")
         found = self.index.module(target)
         return Unknown(f"`{module_name}` cannot be parsed") if found is None else self.member_of(found, name)
@@ -256,6 +259,8 @@ class Names(Evaluator):
             if not self.world.present:
                 raise Raised("ModuleNotFoundError")
             self.world.touched = True
+            if self.index.sets_version:
+                return Unknown(f"{self.index.sets_version} sets torch.__version__", True)
             return Text(TORCH, _VERSION_TEXTS[name])
         if name.endswith("TYPE_CHECKING"):
             return False
@@ -290,8 +295,8 @@ class Names(Evaluator):
     def _of_class(self, value: Class | Instance, name: str) -> Any:
         """An attribute of a class, or of its objects, if every place that sets it sets the same."""
         scope = value.scope
-        places = self.index.stores(name, scope)
-        if places is None or (getattr(scope.node, "keywords", None)):
+        places = self.index.classes.stores(name, scope)
+        if places is None:
             return Unknown(f"`.{name}` may be set elsewhere", self.world.touched)
         worth = self.index.is_attribute_worth(name, scope.module)
         if not worth and not all(is_simple(("assign", node)) for node, _ in places):
@@ -301,6 +306,8 @@ class Names(Evaluator):
         if not found:
             return self.opaque(f"`.{name}` is not set in this class")
         result = one_of(found)
+        if isinstance(result, (bool, str, Version, OneOf)) and self.index.classes.is_assigned(name):
+            return Unknown(f"`.{name}` may be set elsewhere", self.world.touched)
         if isinstance(result, Function) and isinstance(value, Instance) and isinstance(result.node, FUNCTIONS):
             decorators = [last_name(d) for d in result.node.decorator_list]
             bound = Function(result.node, result.scope, (), None if "staticmethod" in decorators else value)

@@ -12,12 +12,14 @@ from typing import Any, NamedTuple
 from .tree import COMPREHENSIONS, FUNCTIONS, children, walk
 
 SCOPES = (*FUNCTIONS, ast.ClassDef, ast.Lambda, *COMPREHENSIONS)
-_CHANGES = frozenset(
+CHANGES = frozenset(
     (
         "append", "extend", "insert", "update", "setdefault", "pop", "popitem", "remove", "discard", "add", "clear",
-        "sort", "__setitem__",
+        "sort", "reverse", "__setitem__", "__delitem__", "__ior__", "__iadd__",
     )
 )  # fmt: skip
+
+_QUIET = frozenset({"print", "debug", "info", "warning", "warn", "error"})  # functions that change no argument
 
 Binding = tuple[str, Any]  # how the name is bound, and the node that binds it
 
@@ -42,6 +44,7 @@ class Scope:
     elsewhere: dict[str, str] = field(default_factory=dict)  # names that are bound from outside, and how
     stars: list[ast.ImportFrom] = field(default_factory=list)
     declared: set[str] = field(default_factory=set)  # by `global` and `nonlocal`
+    aliases: dict[str, list[str]] = field(default_factory=dict)  # names that were assigned to a name
 
     @property
     def is_class(self) -> bool:
@@ -201,21 +204,36 @@ class _Collector:
         """`NAMES[key] = value` changes what a name holds, `a.name = value` what an object or a module holds."""
         if isinstance(target, ast.Subscript) and isinstance(target.value, ast.Name):
             self._elsewhere(target.value.id, "its content is changed")
-        if isinstance(target, ast.Subscript) and ast.unparse(target.value) == "globals()":
+        if isinstance(target, ast.Subscript) and self._is_namespace(target.value):
             key = target.slice.value if isinstance(target.slice, ast.Constant) else "*"
             if getattr(self.scope.node, "name", "") != "__getattr__":  # called for names that are not bound only
-                self.scope.module.scope.elsewhere.setdefault(str(key), "it is set through `globals()`")
+                self._set_by_name(str(key), target.value)
         if isinstance(target, ast.Attribute):
             plain = isinstance(node, (ast.Assign, ast.AnnAssign)) and isinstance(target.value, ast.Name)
-            store = Store(node if plain else None, self.scope, getattr(target.value, "id", ""))
-            self.scope.module.stores.setdefault(target.attr, []).append(store)
+            self._store(target.attr, target.value, node if plain else None)
+
+    def _store(self, name: str, owner: ast.expr, node: ast.AST | None = None) -> None:
+        """Note that an attribute is set; an empty name stands for one that is not known."""
+        self.scope.module.stores.setdefault(name, []).append(Store(node, self.scope, ast.unparse(owner)))
+
+    def _is_namespace(self, node: ast.expr) -> bool:
+        at_module = self.scope.outer is None
+        return ast.unparse(node) in ("globals()", *(("vars()", "locals()") if at_module else ()))
+
+    def _set_by_name(self, name: str, namespace: ast.expr) -> None:
+        self.scope.module.scope.elsewhere.setdefault(name, f"it is set through `{ast.unparse(namespace)}`")
 
     def _elsewhere(self, name: str, how: str) -> None:
         scope = self.scope.find(name) or self.scope.module.scope
-        scope.elsewhere.setdefault(name, how)
+        for each in (name, *scope.aliases.get(name, ())):
+            scope.elsewhere.setdefault(each, how)
 
     def _assign(self, node: ast.Assign) -> None:
         self.visit(node.value)
+        if isinstance(node.value, ast.Name):  # two names of one object: what changes the one changes the other
+            for target in node.targets:
+                if isinstance(target, ast.Name):
+                    self.scope.aliases.setdefault(target.id, []).append(node.value.id)
         for target in node.targets:
             self._target(target, "assign", node)
 
@@ -280,14 +298,43 @@ class _Collector:
                 outer.elsewhere[name] = "an inner function binds it again"
 
     def _call(self, node: ast.Call) -> None:
-        function = node.func
-        if getattr(function, "id", "") in ("setattr", "delattr") and len(node.args) > 1:
-            name = node.args[1].value if isinstance(node.args[1], ast.Constant) else ""
-            self.scope.module.stores.setdefault(str(name), []).append(
-                Store(None, self.scope, ast.unparse(node.args[0]))
-            )
-        if isinstance(function, ast.Attribute) and function.attr in _CHANGES and isinstance(function.value, ast.Name):
-            self._elsewhere(function.value.id, "its content is changed")
+        name = last_name(node)
+        if name in ("setattr", "delattr", "__setattr__", "__delattr__") and len(node.args) > 1:
+            key = node.args[1 if len(node.args) > 2 or name[0] == "d" else 0]
+            owner = node.args[0] if key is not node.args[0] else ast.Name("self", ast.Load())
+            self._store(str(key.value) if isinstance(key, ast.Constant) else "", owner)
+        elif name == "exec" and (self.scope.outer is None or any(map(self._is_namespace, node.args))):
+            self._executed(node)
+        if isinstance(node.func, ast.Attribute) and name in CHANGES:
+            if isinstance(node.func.value, ast.Name):
+                self._elsewhere(node.func.value.id, "its content is changed")
+            elif self._is_namespace(node.func.value):
+                for each in [keyword.arg or "*" for keyword in node.keywords] or ["*"]:
+                    self._set_by_name(each, node.func.value)
+        self._children(node)
+
+    def _executed(self, node: ast.Call) -> None:
+        """`exec` in the namespace of the module: binds what its text binds, or anything if that is not known."""
+        text = node.args[0].value if node.args and isinstance(node.args[0], ast.Constant) else None
+        names = re.findall(r"[^\W\d]\w*", text) if isinstance(text, str) else ["*"]
+        for name in names:
+            self.scope.module.scope.elsewhere.setdefault(name, "`exec` may set it")
+
+    def _expr(self, node: ast.Expr) -> None:
+        if isinstance(node.value, ast.Call):  # a call for its effect may change what it is given
+            for argument in node.value.args:
+                if isinstance(argument, ast.Name) and last_name(node.value) not in _QUIET:
+                    self._elsewhere(argument.id, "its content is changed")
+        self._children(node)
+
+    def _attribute(self, node: ast.Attribute) -> None:
+        if node.attr == "__dict__":
+            self._store("", node.value)
+        self._children(node)
+
+    def _matchmapping(self, node: ast.MatchMapping) -> None:
+        if node.rest:
+            self.bind(node.rest, "other", node)
         self._children(node)
 
 

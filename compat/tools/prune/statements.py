@@ -8,9 +8,9 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from .evaluator import Evaluator, Frame
-from .scopes import Scope
+from .scopes import CHANGES, Scope
 from .tree import COMPREHENSIONS, FUNCTIONS, children, walk
-from .values import List, Raised, Unknown, one_of, options, same, unknown
+from .values import List, Parts, Raised, Unknown, one_of, options, same, unknown
 from .versions import TooMuch
 
 Env = dict[str, Any]
@@ -141,26 +141,29 @@ class Runner:
     _global = _nonlocal = _pass
 
     def _expr(self, node: ast.Expr, env: Env) -> list[Exit]:
-        risk = self.interpreter.world.risky
         call = node.value
-        if (
-            isinstance(call, ast.Call)
-            and isinstance(call.func, ast.Attribute)
-            and isinstance(call.func.value, ast.Name)
-        ):
-            held = env.get(call.func.value.id)
-            if isinstance(held, (List, dict)):
-                return [Exit("next", {**env, call.func.value.id: self._changed(held, call, env)})]
         if _root(call) in _QUIET:
             return [Exit("next", env)]
+        owner = call.func.value if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) else None
+        if isinstance(owner, ast.Name) and isinstance(env.get(owner.id), (List, Parts, dict)):
+            return [Exit("next", self._with_change(env, owner.id, self._changed(env[owner.id], call, env)))]
         if self.wanted is None or self.in_try or isinstance(call, ast.NamedExpr):
             self.value(call, env)
-        if _root(call) in _QUIET:
-            self.interpreter.world.risky = risk
+        for given in call.args if isinstance(call, ast.Call) else ():
+            if isinstance(given, ast.Name) and isinstance(env.get(given.id), (List, Parts, dict)):
+                env = self._with_change(env, given.id, Unknown("may be changed by a call"))
+        if not isinstance(call, ast.NamedExpr):
+            env = {**env, **{name: Unknown(f"`{name}` may be bound on the way") for name in bound_in(call)}}
         return [Exit("next", env)]
 
-    def _changed(self, held: Any, call: ast.Call, env: Env) -> Any:
-        name = call.func.attr  # type: ignore[attr-defined]
+    def _with_change(self, env: Env, name: str, new: Any) -> Env:
+        """The names after an object changed in place. Other names of the same object are not known any more."""
+        held = env[name]
+        lost = {other: Unknown("is changed by another name") for other, value in env.items() if value is held}
+        return {**env, **lost, name: new}
+
+    def _changed(self, held: Any, call: Any, env: Env) -> Any:
+        name = call.func.attr
         given = [self.value(argument, env) for argument in call.args]
         if isinstance(held, List) and name == "append" and len(given) == 1:
             return List((*held, given[0]))
@@ -180,7 +183,8 @@ class Runner:
         if isinstance(target, ast.Subscript) and isinstance(target.value, ast.Name) and target.value.id in env:
             held, key = env[target.value.id], self.value(target.slice, env)
             known = isinstance(held, dict) and isinstance(key, (str, int))
-            env[target.value.id] = {**held, key: value} if known else Unknown("is changed under a key")
+            new = {**held, key: value} if known else Unknown("is changed under a key")
+            env.update(self._with_change(env, target.value.id, new))
         env.update(self.interpreter.destructured(target, value))
 
     def _annassign(self, node: ast.AnnAssign, env: Env) -> list[Exit]:
@@ -388,7 +392,13 @@ def bound_in(node: ast.AST) -> set[str]:
             names.add(name)
         elif isinstance(each, ast.Subscript) and not isinstance(each.ctx, ast.Load):
             names.add(getattr(each.value, "id", ""))
-        if not isinstance(each, (*FUNCTIONS, ast.ClassDef, ast.Lambda, *COMPREHENSIONS)):
+        elif isinstance(each, ast.Call) and isinstance(each.func, ast.Attribute) and each.func.attr in CHANGES:
+            names.add(getattr(each.func.value, "id", ""))
+        elif isinstance(each, ast.MatchMapping):
+            names.add(each.rest or "")
+        if isinstance(each, COMPREHENSIONS):
+            names |= {inner.target.id for inner in walk(each) if isinstance(inner, ast.NamedExpr)}
+        elif not isinstance(each, (*FUNCTIONS, ast.ClassDef, ast.Lambda)):
             todo += children(each)
     return names
 
