@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import difflib
 import os
+import re
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,9 +13,9 @@ from pathlib import Path
 from ...errors import CompatError
 from .gates import Gate
 from .report import Report
-from .scopes import Module
+from .scopes import Module, last_name
 from .tree import walk
-from .unused import Unused
+from .unused import Unused, uses
 
 try:
     import libcst as cst
@@ -24,6 +25,12 @@ except ModuleNotFoundError as error:
     raise CompatError("--diff and --fix need LibCST, which is not installed: pip install 'compat[tools]'") from error
 
 Place = tuple[int, int, int, int]  # first line and column, last line and column, columns in characters
+
+
+# Functions whose names say that they do something, and not only tell.
+_ACTION = re.compile(
+    r"(?i)_*(set|init|register|setup|run|start|load|import|patch|enable|disable|warn|log|print|configure|install)(_|$)"
+)
 
 
 @dataclass
@@ -36,31 +43,36 @@ class Task:
     imports: dict[Place, set[str]] = field(default_factory=lambda: defaultdict(set))  # names that go from an import
 
 
-def tasks(report: Report) -> list[Task]:
+def tasks(report: Report, kept: set[Unused]) -> list[Task]:
+    """What is to change in each file, but for definitions that are kept."""
     found: dict[Module, Task] = {}
+
+    def of(module: Module) -> Task:
+        return found.setdefault(module, Task(module))
+
     for gate in report.constant:
         if isinstance(gate.node, ast.stmt):
             around = gate.module.parents[gate.node]
-            found.setdefault(gate.module, Task(gate.module)).gates[_place(gate.module, around)] = bool(gate.constant)
+            of(gate.module).gates[_place(gate.module, around)] = bool(gate.constant)
         elif not _has_effect(gate):
-            task = found.setdefault(gate.module, Task(gate.module))
-            task.gates[_place(gate.module, gate.node)] = bool(gate.constant)
+            of(gate.module).gates[_place(gate.module, gate.node)] = bool(gate.constant)
     for one in report.unused:
-        if not one.breaks:
-            _add(found.setdefault(one.module, Task(one.module)), one)
+        if one.breaks or one in kept:
+            continue
+        if one.kind == "import":
+            of(one.module).imports[_place(one.module, one.node)].add(one.name)
+        else:
+            of(one.module).statements.add(_place(one.module, one.node))
     return list(found.values())
 
 
-def _add(task: Task, one: Unused) -> None:
-    if one.kind == "import":
-        task.imports[_place(one.module, one.node)].add(one.name)
-    else:
-        task.statements.add(_place(one.module, one.node))
-
-
 def _has_effect(gate: Gate) -> bool:
-    """Whether evaluating the gate binds a name, which would be lost."""
-    return any(isinstance(node, ast.NamedExpr) for node in walk(gate.node))
+    """Whether evaluating the gate does something that would be lost: it binds a name, waits, or calls an action."""
+    kinds = (ast.NamedExpr, ast.Await, ast.Yield, ast.YieldFrom)
+    inside = walk(gate.node)
+    return any(
+        isinstance(node, kinds) or (isinstance(node, ast.Call) and _ACTION.match(last_name(node))) for node in inside
+    )
 
 
 def _place(module: Module, node: ast.AST) -> Place:
@@ -87,14 +99,42 @@ def rewritten(task: Task) -> bytes:
 
 
 def _changes(report: Report) -> tuple[list[tuple[Task, bytes]], list[str]]:
-    done: list[tuple[Task, bytes]] = []
-    sentences: list[str] = []
-    for task in tasks(report):
-        try:
-            done.append((task, rewritten(task)))
-        except (OSError, ValueError) as error:
-            sentences.append(str(error))
-    return done, sentences
+    """The new contents, and a sentence for each file that cannot be changed.
+
+    A definition stays if a changed file still names it: what could not be removed may use it.
+    """
+    kept: set[Unused] = set()
+    results: dict[Module, tuple[Task, bytes | str]] = {}
+    while True:
+        for task in tasks(report, kept):
+            if results.get(task.module, (None,))[0] != task:
+                results[task.module] = task, _result(task)
+        used = {module: _used(module, new) for module, (_, new) in results.items()}
+        everywhere = set().union(*used.values())
+        left = {
+            one
+            for one in report.unused
+            if one.name in (used.get(one.module, set()) if one.kind == "import" else everywhere)
+        }
+        if left <= kept:
+            break
+        kept |= left
+    done = [(task, new) for task, new in results.values() if isinstance(new, bytes)]
+    return done, [sentence for _, sentence in results.values() if isinstance(sentence, str)]
+
+
+def _result(task: Task) -> bytes | str:
+    """The new content, or a sentence that says why there is none."""
+    try:
+        return rewritten(task)
+    except (OSError, ValueError) as error:
+        return str(error)
+
+
+def _used(module: Module, new: bytes | str) -> set[str]:
+    """The names that the new content uses; if there is none, those of the old one."""
+    tree = ast.parse(new) if isinstance(new, bytes) else module.tree
+    return {name for name, _ in uses(tree, module.path)}
 
 
 def patch(report: Report) -> tuple[str, list[str]]:

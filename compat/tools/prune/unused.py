@@ -18,7 +18,7 @@ _IMPORTS = rb"from\s+[\w.]*?\b(%b)\s+import\s+(\([^)]*\)|[^\n]*)"
 Spans = dict[Path, list[tuple[int, int]]]
 
 
-@dataclass
+@dataclass(eq=False)
 class Unused:
     """One definition or imported name that only dead lines use."""
 
@@ -57,14 +57,17 @@ class _Search:
         self.files = self._files(_closed(names, [gate.module for gate in gates]))
 
     def found(self) -> list[Unused]:
-        uses = {path: list(_uses(module)) for path, module in self.files.items()}
+        used: dict[str, list[tuple[Path, ast.AST]]] = {}
+        for path, module in self.files.items():
+            for name, node in uses(module.tree, path):
+                used.setdefault(name, []).append((path, node))
         left = [one for module in self.files.values() for one in _definitions(module)]
         found: list[Unused] = []
         grown = True
         while grown:
             grown = False
             for one in list(left):
-                if self._is_unused(one, uses):
+                if self._is_unused(one, used):
                     left.remove(one)
                     found.append(one)
                     self.dead.setdefault(one.module.path, set()).update(_part(one))
@@ -93,20 +96,17 @@ class _Search:
         self.names = names
         return {path: module for path in sorted(files) if (module := self.index.module(path)) is not None}
 
-    def _is_unused(self, one: Unused, uses: dict[Path, list[tuple[str, ast.AST]]]) -> bool:
+    def _is_unused(self, one: Unused, used: dict[str, list[tuple[Path, ast.AST]]]) -> bool:
         if one.name not in self.names or (one.kind != "import" and one.name in self.busy):
             return False
         own = set(_part(one))
-        used = False
-        for path, found in uses.items():
-            if one.kind == "import" and path != one.module.path:
-                continue
-            for name, node in found:
-                if name == one.name and node not in own:
-                    used = used or self._may_mean(one, path, node)
-                    if node not in self.dead.get(path, ()):
-                        return False
-        return used and (one.kind != "import" or not self._is_offered(one))
+        here = [(path, node) for path, node in used.get(one.name, ()) if node not in own]
+        if one.kind == "import":
+            here = [(path, node) for path, node in here if path == one.module.path]
+        if any(node not in self.dead.get(path, ()) for path, node in here):
+            return False
+        meant = any(self._may_mean(one, path, node) for path, node in here)
+        return meant and (one.kind != "import" or not self._is_offered(one))
 
     def _may_mean(self, one: Unused, path: Path, node: ast.AST) -> bool:
         """Whether a use may be one of this definition, and not of another with its name."""
@@ -241,9 +241,10 @@ def _names(node: ast.AST) -> Iterable[str]:
     return ()
 
 
-def _uses(module: Module) -> Iterator[tuple[str, ast.AST]]:
-    offers = module.path.name == "__init__.py"
-    for node in module.nodes:
+def uses(tree: ast.AST, path: Path) -> Iterator[tuple[str, ast.AST]]:
+    """The names that a file uses, with the node of each use."""
+    offers = path.name == "__init__.py"
+    for node in walk(tree):
         if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Store):
             yield node.id, node
         elif isinstance(node, ast.Attribute):
