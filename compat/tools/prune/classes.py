@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from .scopes import Module, Scope, Store, last_name
 
-_CLASS = re.compile(rb"^[ \t]*class[ \t]+(\w+)[ \t]*\(([^)]*)\)", re.MULTILINE)
+_CLASS = re.compile(rb"class[ \t]+(\w+)[ \t]*\(([^)]*)\)")
 _NAME = re.compile(r"([A-Za-z_]\w*)\s*(?:\[[^\]]*\])?\s*(?:,|$)")
 _SELF = ("self", "cls")
 
@@ -50,7 +50,7 @@ class Classes:
         found = []
         for path in self._files:
             text = self._text(path)
-            for name, bases in _CLASS.findall(text) if b"class " in text else ():
+            for name, bases in _CLASS.findall(text):
                 listed = frozenset(_NAME.findall(bases.decode("utf-8", "replace").replace("\n", " ")))
                 found.append(_Named(name.decode(), listed, path))
         return found

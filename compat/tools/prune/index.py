@@ -16,20 +16,11 @@ from .classes import Classes
 from .interest import Interest
 from .operations import World
 from .scopes import Module, Scope, Store
+from .sieve import asks_torch, may_read_version, names_torch, words_of
 from .tree import walk
 from .values import Dotted
 
 EXCLUDED = (".venv", "venv", "build", "node_modules", "third_party", ".git", "__pycache__", ".tox", ".nox")
-# What a file that reads torch's version, or a flag that tells of it, has in its text.
-_READS_VERSION = re.compile(
-    rb"torch(?:\w*version|\w*\d_\d|[\"']?\s*[<>=!~]=|[\"']?\s*[<>]\d|\.version|\.torch_version"
-    rb"|_?(?:is_)?(?:ge|gt|le|lt|eq|at_least|greater|less|newer|older)(?![a-z]))"
-    rb"|(?:version|implement_for|distribution|import_module|__import__|find_spec|get)\(\s*[\"']torch[\"']"
-    rb"|(?:compare|require)\w*\(\s*[\"']torch"
-)
-_NAMES_TORCH = re.compile(rb"[\"']torch[\"']")
-_ASKS_SOURCE = re.compile(rb"(?:has|get)attr\(\s*_?torch\b")
-_TRIES_IMPORT = re.compile(rb"\btry:\s*(?:#.*\s*)*(?:from torch\.|import torch\.|from torch import)")
 # Names that every torch has, so that their import does not fail. Any other name may be one that came or went.
 _IN_EVERY_TORCH = frozenset({"torch", "torch.__version__", "torch.torch_version.TorchVersion"}) | {
     f"torch.{name}"
@@ -127,13 +118,11 @@ class Index:
         found = []
         for path in self.files:
             text = self.text(path)
-            if b"torch" not in text and b"TORCH" not in text and b"Torch" not in text:
-                continue
-            lowered = text.lower()
-            asks = len(_ASKS_SOURCE.findall(text)) + len(_TRIES_IMPORT.findall(text))
-            self.asks_source += asks
-            if _may_read_version(lowered) or (asks_source and asks):
-                found.append(path)
+            if names_torch(text):
+                asks = asks_torch(text)
+                self.asks_source += asks
+                if may_read_version(text) or (asks_source and asks):
+                    found.append(path)
         return found
 
     def mentioning(self, names: dict[str, set[str]]) -> list[Path]:
@@ -248,16 +237,3 @@ def _makes_module(node: ast.AST) -> bool:
     """Whether a name is bound to a module by a call: `importlib.import_module("flags")`, `sys.modules["flags"]`."""
     value = getattr(node, "value", None)
     return value is not None and bool(re.search(r"import_module|__import__|sys\.modules", ast.unparse(value)))
-
-
-def _may_read_version(text: bytes) -> bool:
-    named = b"metadata" in text or b"get_distribution" in text
-    return bool(b"__version__" in text or _READS_VERSION.search(text) or (named and _NAMES_TORCH.search(text)))
-
-
-_SEPARATORS = bytes(c if chr(c).isalnum() or c == ord("_") or c > 127 else 32 for c in range(256))
-
-
-def words_of(text: bytes) -> set[bytes]:
-    """The identifiers and other words in the text of a file."""
-    return set(text.translate(_SEPARATORS).split())

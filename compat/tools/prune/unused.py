@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .gates import Gate
-from .index import Index, words_of
+from .index import Index
 from .scopes import Module
+from .sieve import words_of
 from .tree import FUNCTIONS, children, span, walk
 
 _MOST_FILES = 5  # a name that more files without dead lines have is used somewhere

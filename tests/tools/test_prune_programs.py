@@ -1,0 +1,168 @@
+"""Random programs around gates: where `prune` says "always", running them on many versions says the same."""
+
+import ast
+import random
+import types
+
+from helpers.prune import Supposed, always, torch_with
+from helpers.this_torch import same_on_every_torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from packaging.version import Version
+
+from compat.tools.prune.pins import torch_range
+
+HEAD = """\
+import torch
+from packaging.version import Version
+def at_least(number, sure=True):
+    own = Version(torch.__version__.split("+")[0])
+    if not sure:
+        return own > Version(number)
+    return own >= Version(number)
+"""
+VERSIONS = [
+    "2.9.1",
+    "2.10.0",
+    "2.11.0.dev20260101",
+    "2.11.0a0+git1",
+    "2.11.0",
+    "2.12.0+cpu",
+    "2.12.1rc1",
+    "2.13.0.post1",
+    "3.0.0",
+]
+SPECS = [">=2.9", ">=2.11", "==2.12.*", "<2.12", "==2.11.0"]
+NUMBERS = st.sampled_from(["2.8", "2.10", "2.11", "2.11.0", "2.12", "2.13", "4"])
+NAMES = st.sampled_from("abc")
+LEAVES = st.one_of(
+    NAMES,
+    st.just("u()"),
+    st.sampled_from(["True", "False", "K.new", "box.new", "len(xs) > 0", "d['new']"]),
+    st.builds("at_least('{}')".format, NUMBERS),
+    st.builds("at_least('{}', sure=False)".format, NUMBERS),
+    st.builds("Version(torch.__version__) >= Version('{}')".format, NUMBERS),
+    st.builds("torch.__version__ < '{}'".format, NUMBERS),
+    st.builds("tuple(map(int, torch.__version__.split('.')[:2])) == (2, {})".format, st.integers(9, 13)),
+)
+EXPRESSIONS = st.recursive(
+    LEAVES,
+    lambda inner: st.one_of(
+        st.builds("(not {})".format, inner),
+        st.builds("({} and {})".format, inner, inner),
+        st.builds("({} or {})".format, inner, inner),
+        st.builds("({} if {} else {})".format, inner, inner, inner),
+        st.builds("({} := {})".format, NAMES, inner),
+        st.builds("any([{}, {}])".format, inner, inner),
+    ),
+    max_leaves=3,
+)
+SIMPLE = st.one_of(
+    st.builds("{} = {}".format, NAMES, EXPRESSIONS),
+    st.builds("{}, {} = {}, {}".format, NAMES, NAMES, EXPRESSIONS, EXPRESSIONS),
+    st.builds("{} &= {}".format, NAMES, EXPRESSIONS),
+    st.builds("K.new = {}".format, EXPRESSIONS),
+    st.builds("box.new = {}".format, EXPRESSIONS),
+    st.builds("d['new'] = {}".format, EXPRESSIONS),
+    st.builds("xs.append({})".format, EXPRESSIONS),
+    st.builds("globals()['{}'] = u()".format, NAMES),
+    st.builds("setattr(K, 'new', {})".format, EXPRESSIONS),
+    st.builds("del {}".format, NAMES),
+    st.builds("[{} := x for x in (u(), {})]".format, NAMES, EXPRESSIONS),
+    st.builds("{} = f()".format, NAMES),
+    st.just("if u(): raise ValueError"),
+    st.just("xs.clear()"),
+)
+BLOCKS = (
+    ("if {}:", "else:"),
+    ("for {} in (u(), {}):", None),
+    ("while u():", None),
+    ("try:", "except ValueError:"),
+    ("try:", "finally:"),
+    ("with box as {}:", None),
+    ("for _ in (1, 2):", None),
+)
+
+
+@st.composite
+def blocks(draw, depth=2):
+    lines = []
+    for _ in range(draw(st.integers(1, 4))):
+        if not depth or draw(st.booleans()):
+            lines.append(draw(SIMPLE))
+            continue
+        head, other = draw(st.sampled_from(BLOCKS))
+        fill = [draw(EXPRESSIONS)] if head.startswith("if") else [draw(NAMES), draw(EXPRESSIONS)]
+        lines += [head.format(*fill), *indented(draw(blocks(depth - 1)))]
+        if other and (other != "else:" or draw(st.booleans())):
+            lines += [other, *indented(draw(blocks(depth - 1)))]
+    return lines
+
+
+@st.composite
+def programs(draw):
+    changed = draw(st.lists(NAMES, max_size=1))
+    function = [f"global {name}" for name in changed] + draw(blocks(1)) + [f"return {draw(EXPRESSIONS)}"]
+    first = [f"{name} = {draw(EXPRESSIONS)}" for name in "abc"]
+    ends = [f"if {name}: pass" for name in ("a", "b", "c", "f()", "K.new", "box.new", "d['new']", "xs")]
+    start = ["xs = []", f"d = {{'new': {draw(EXPRESSIONS)}}}", "class K:", f"    new = {draw(EXPRESSIONS)}"]
+    box = ["class Box:", f"    def __init__(self): self.new = {draw(EXPRESSIONS)}",
+           "    def __enter__(self): return self.new", "    def __exit__(self, *error): ...", "box = Box()"]  # fmt: skip
+    return "\n".join([*first[:1], *start, *box, *first[1:], "def f():", *indented(function), *draw(blocks()), *ends])
+
+
+def indented(lines):
+    return [f"    {line}" for line in lines]
+
+
+class Watched(ast.NodeTransformer):
+    """Puts a call around each condition, which notes its truth."""
+
+    def visit(self, node):
+        node = self.generic_visit(node)
+        if isinstance(node, (ast.If, ast.IfExp, ast.While)):
+            key = ast.Constant((node.test.lineno, node.test.col_offset))
+            node.test = ast.Call(ast.Name("note", ast.Load()), [key, node.test], [])
+        return node
+
+
+def truths(source, version, seed):
+    """Run a program once. Return the truths of each condition, by its place."""
+    found, chance = {}, random.Random(seed)
+
+    def note(place, value):
+        found.setdefault(place, set()).add(bool(value))
+        return value
+
+    names = {"note": note, "u": lambda: chance.random() < 0.5, "__name__": "engine"}
+    tree = ast.fix_missing_locations(Watched().visit(ast.parse(source)))
+    with torch_with(Supposed(version)):
+        try:
+            exec(compile(tree, "engine", "exec"), names)
+        except Exception:  # noqa: BLE001 (a name that is not bound, a value of another type: the program ends there)
+            pass
+    return found
+
+
+@same_on_every_torch
+@settings(deadline=None, max_examples=150)
+@given(programs(), st.sampled_from(SPECS))
+def test_condition_that_is_always_one_thing_is_that_in_every_run(tmp_path_factory, program, spec):
+    source = HEAD + program + "\n"
+    claimed = always(tmp_path_factory.mktemp("engine"), source, spec)
+    if not claimed:
+        return
+    inside = [version for version in VERSIONS if version in torch_range(spec)]
+    for version in inside:
+        for seed in range(6):
+            for place, seen in truths(source, version, seed).items():
+                if place in claimed:
+                    assert seen == {claimed[place]}, f"line {place[0]} on {version}\n{source}"
+
+
+def test_a_wrong_claim_would_be_seen():
+    source = HEAD + "if at_least('2.11'): pass\n"
+    assert truths(source, "2.10.0", 0) == {(4, 7): {False}, (8, 3): {False}}
+    assert truths(source, "2.12.0", 0) == {(4, 7): {False}, (8, 3): {True}}
+    assert isinstance(types.ModuleType("torch"), types.ModuleType)
+    assert Version("2.12.0") > Version("2.11")
