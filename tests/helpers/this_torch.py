@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 try:
-    from torch import __version__ as VERSION
+    import torch
+
+    VERSION = torch.__version__
 except ModuleNotFoundError:
     VERSION = "2.11.0"  # without torch run the tests that need none, as with the torch of the demo
 

@@ -4,11 +4,11 @@ import ast
 import re
 
 import pytest
+from helpers.prune import Supposed
 from helpers.this_torch import same_on_every_torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from packaging import version as packaging_version
-from torch.torch_version import TorchVersion
 
 from compat.tools.prune.command import examine
 from compat.tools.prune.index import Index
@@ -96,23 +96,69 @@ def test_expression_without_torchs_version_is_no_gate(tmp_path, form):
     assert gates(tmp_path, f"if {form}:\n    pass\n") == []
 
 
-@pytest.mark.parametrize("source", [
-    "HAS = TRUE\nHAS = g()\nif HAS: f()\n",
-    "HAS = TRUE\ndef h():\n    global HAS\n    HAS = g()\nif HAS: f()\n",
-    "HAS = TRUE\ndef h(HAS):\n    if HAS: f()\n",
-    "HAS = TRUE\nfor HAS in g():\n    if HAS: f()\n",
-    "HAS = TRUE\nwhile g():\n    if HAS: f()\n    HAS = g()\n",
-    "try:\n    g()\n    HAS = TRUE\nexcept E:\n    HAS = False\nif HAS: f()\n",
-    "HAS = TRUE\nwith g() as HAS:\n    if HAS: f()\n",
-    "HAS = TRUE\ndel HAS\nif HAS: f()\n",
-    "HAS = TRUE\nglobals()['HAS'] = g()\nif HAS: f()\n",
-    "class A:\n    def __init__(self): self.HAS = TRUE\n    def off(self): self.HAS = g()\n"
+# Code after which a name may hold another value than its first assignment, which is True on every torch.
+REBOUND = {
+    "assignment": "HAS = TRUE\nHAS = g()\nif HAS: f()\n",
+    "global": "HAS = TRUE\ndef h():\n    global HAS\n    HAS = g()\nif HAS: f()\n",
+    "nonlocal": "def m():\n    HAS = TRUE\n    def h():\n        nonlocal HAS\n"
+    "        HAS = g()\n    h()\n    if HAS: f()\n",
+    "parameter": "HAS = TRUE\ndef h(HAS):\n    if HAS: f()\n",
+    "parameter with a default": "def h(HAS=TRUE):\n    if HAS: f()\n",
+    "for": "HAS = TRUE\nfor HAS in g():\n    if HAS: f()\n",
+    "while": "HAS = TRUE\nwhile g():\n    if HAS: f()\n    HAS = g()\n",
+    "try": "try:\n    g()\n    HAS = TRUE\nexcept E:\n    HAS = False\nif HAS: f()\n",
+    "import that may fail": "HAS = TRUE\ntry:\n    from torch.a import b\nexcept ImportError:\n"
+    "    HAS = False\nif HAS: f()\n",
+    "with": "HAS = TRUE\nwith g() as HAS:\n    if HAS: f()\n",
+    "match": "HAS = TRUE\nmatch g():\n    case {'a': 1, **HAS}: pass\nif HAS: f()\n",
+    "walrus": "HAS = TRUE\n[HAS := x for x in g()]\nif HAS: f()\n",
+    "del": "HAS = TRUE\ndel HAS\nif HAS: f()\n",
+    "augmented": "HAS = TRUE\nHAS &= g()\nif HAS: f()\n",
+    "unpacking": "HAS = TRUE\n*HAS, a = g()\nif HAS: f()\n",
+    "globals": "HAS = TRUE\nglobals()['HAS'] = g()\nif HAS: f()\n",
+    "globals().update": "HAS = TRUE\nglobals().update(g())\nif HAS: f()\n",
+    "vars": "HAS = TRUE\nvars()['HAS'] = g()\nif HAS: f()\n",
+    "exec": "HAS = TRUE\nexec(g())\nif HAS: f()\n",
+    "exec of a text": "HAS = TRUE\nexec('HAS = g()')\nif HAS: f()\n",
+    "sys.modules": "HAS = TRUE\nsys.modules[__name__].HAS = g()\nif HAS: f()\n",
+    "own module": "HAS = TRUE\nm = import_module(__name__)\nm.HAS = g()\nif HAS: f()\n",
+    "setattr": "HAS = TRUE\nsetattr(sys.modules[__name__], 'HAS', g())\nif HAS: f()\n",
+    "star import": "HAS = TRUE\nfrom elsewhere import *\nif HAS: f()\n",
+    "method": "class A:\n    def __init__(self): self.HAS = TRUE\n    def off(self): self.HAS = g()\n"
     "    def m(self):\n        if self.HAS: f()\n",
-    "class A:\n    HAS = TRUE\ndef h(a): a.HAS = g()\ndef m():\n    if A.HAS: f()\n",
-])  # fmt: skip
-def test_name_that_may_be_bound_again_is_not_constant(tmp_path, source):
-    found = gates(tmp_path, source.replace("TRUE", "is_torch_equal_or_newer('2.6')"))
-    assert not [outcome for text, outcome in found if text.endswith("HAS") and outcome.startswith("always")]
+    "other object": "class A:\n    HAS = TRUE\ndef h(a): a.HAS = g()\ndef m():\n    if A.HAS: f()\n",
+    "class from outside": "class A:\n    HAS = TRUE\nA.HAS = g()\nif A.HAS: f()\n",
+    "subclass": "class A:\n    HAS = TRUE\n    def m(self):\n        if self.HAS: f()\nclass B(A):\n    HAS = False\n",
+    "subclass of it": "class A:\n    HAS = TRUE\n    def m(self):\n        if self.HAS: f()\n"
+    "class B(A): ...\nclass C(B):\n    HAS = False\n",
+    "base class": "class A:\n    def __init__(self): self.HAS = g()\nclass B(A):\n    HAS = TRUE\n"
+    "    def m(self):\n        if self.HAS: f()\n",
+    "field": "@dataclass\nclass A:\n    HAS: bool = TRUE\n    def m(self):\n        if self.HAS: f()\n",
+    "named tuple": "class A(NamedTuple):\n    HAS: bool = TRUE\n    def m(self):\n        if self.HAS: f()\n",
+    "__dict__": "class A:\n    def __init__(self, **k):\n        self.HAS = TRUE\n        self.__dict__.update(k)\n"
+    "    def m(self):\n        if self.HAS: f()\n",
+    "setattr of any name": "class A:\n    HAS = TRUE\n    def s(self, k): setattr(self, k, g())\n"
+    "    def m(self):\n        if self.HAS: f()\n",
+    "__getattribute__": "class A:\n    HAS = TRUE\n    def __getattribute__(self, n): return g()\n"
+    "    def m(self):\n        if self.HAS: f()\n",
+    "list that is filled": "HAS = []\nfill(HAS)\nif HAS or not TRUE: f()\n",
+    "list that is filled in a function": "def m():\n    HAS = []\n    for x in g(): HAS.append(x)\n    return not HAS\n"
+    "if m(): f()\n",
+    "other name of a list": "a = HAS = [TRUE]\nb = HAS\nb[0] = g()\nif HAS[0]: f()\n",
+    "mapping": "HAS = {'a': TRUE}\nHAS.update(g())\nif HAS['a']: f()\n",
+    "parts of the version": "def m():\n    p = torch.__version__.split('.')\n    p.reverse()\n"
+    "    return int(p[0]) > 1\nif m(): f()\n",
+    "torch itself": "torch.__version__ = g()\nif torch.__version__ >= '2.5': f()\n",
+}
+
+
+@pytest.mark.parametrize("way", REBOUND)
+def test_name_that_may_be_bound_again_is_not_constant(tmp_path, way):
+    found = gates(tmp_path, REBOUND[way].replace("TRUE", "is_torch_equal_or_newer('2.6')"))
+    outcomes = {text: outcome for text, outcome in found if text != "is_torch_equal_or_newer('2.6')"}
+    assert not [
+        text for text, outcome in outcomes.items() if outcome.startswith("always") and "not is_torch" not in text
+    ]
 
 
 @pytest.mark.parametrize(("spec", "form", "outcome"), [
@@ -222,7 +268,7 @@ def test_constant_outcome_is_what_python_gives_on_every_version_of_the_range(tmp
     found = gates(tmp_path_factory.mktemp("engine"), f"f({text})\n", spec)
     names = {"Version": packaging_version.Version, "re": re}
     runs = [
-        {**names, "torch": type("torch", (), {"__version__": TorchVersion(torch)}), "flag": flag}
+        {**names, "torch": type("torch", (), {"__version__": Supposed(torch)}), "flag": flag}
         for torch in WORLD
         if torch in torches
         for flag in (True, False)

@@ -2,13 +2,11 @@
 
 import ast
 import random
-import types
 
 from helpers.prune import Supposed, always, torch_with
 from helpers.this_torch import same_on_every_torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from packaging.version import Version
 
 from compat.tools.prune.pins import torch_range
 
@@ -85,9 +83,9 @@ BLOCKS = (
 
 
 @st.composite
-def blocks(draw, depth=2):
+def blocks(draw, depth=1):
     lines = []
-    for _ in range(draw(st.integers(1, 4))):
+    for _ in range(draw(st.integers(1, 3))):
         if not depth or draw(st.booleans()):
             lines.append(draw(SIMPLE))
             continue
@@ -102,13 +100,14 @@ def blocks(draw, depth=2):
 @st.composite
 def programs(draw):
     changed = draw(st.lists(NAMES, max_size=1))
-    function = [f"global {name}" for name in changed] + draw(blocks(1)) + [f"return {draw(EXPRESSIONS)}"]
+    function = [f"global {name}" for name in changed] + draw(blocks(0)) + [f"return {draw(EXPRESSIONS)}"]
     first = [f"{name} = {draw(EXPRESSIONS)}" for name in "abc"]
     ends = [f"if {name}: pass" for name in ("a", "b", "c", "f()", "K.new", "box.new", "d['new']", "xs")]
     start = ["xs = []", f"d = {{'new': {draw(EXPRESSIONS)}}}", "class K:", f"    new = {draw(EXPRESSIONS)}"]
     box = ["class Box:", f"    def __init__(self): self.new = {draw(EXPRESSIONS)}",
            "    def __enter__(self): return self.new", "    def __exit__(self, *error): ...", "box = Box()"]  # fmt: skip
-    return "\n".join([*first[:1], *start, *box, *first[1:], "def f():", *indented(function), *draw(blocks()), *ends])
+    function = ["def f():", *indented(function)]
+    return "\n".join([*first[:1], *start, *box, *first[1:], *function, *draw(blocks()), *ends])
 
 
 def indented(lines):
@@ -139,13 +138,13 @@ def truths(source, version, seed):
     with torch_with(Supposed(version)):
         try:
             exec(compile(tree, "engine", "exec"), names)
-        except Exception:  # noqa: BLE001 (a name that is not bound, a value of another type: the program ends there)
+        except Exception:  # noqa: BLE001 (a name that is not bound: the program ends there)
             pass
     return found
 
 
 @same_on_every_torch
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=100)
 @given(programs(), st.sampled_from(SPECS))
 def test_condition_that_is_always_one_thing_is_that_in_every_run(tmp_path_factory, program, spec):
     source = HEAD + program + "\n"
@@ -162,7 +161,5 @@ def test_condition_that_is_always_one_thing_is_that_in_every_run(tmp_path_factor
 
 def test_a_wrong_claim_would_be_seen():
     source = HEAD + "if at_least('2.11'): pass\n"
-    assert truths(source, "2.10.0", 0) == {(4, 7): {False}, (8, 3): {False}}
-    assert truths(source, "2.12.0", 0) == {(4, 7): {False}, (8, 3): {True}}
-    assert isinstance(types.ModuleType("torch"), types.ModuleType)
-    assert Version("2.12.0") > Version("2.11")
+    assert truths(source, "2.10.0", 0) == {(5, 7): {False}, (8, 3): {False}}
+    assert truths(source, "2.12.0", 0) == {(5, 7): {False}, (8, 3): {True}}

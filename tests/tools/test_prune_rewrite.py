@@ -33,6 +33,8 @@ CHANGES = {
     "generator_keeps_its_yield": (
         "def f():\n    if new:\n        return\n    yield 1\n", "def f():\n    return\n    yield 1\n"
     ),
+    "only_yield_stays": ("def f():\n    if not new:\n        yield 1\n    a()\n", None),
+    "effect_stays": ("if setup() and not new:\n    a()\n", None),
     "case_goes": ("match x:\n    case 1 if not new:\n        a()\n    case 2:\n        b()\n",
                   "match x:\n    case 2:\n        b()\n"),
     "walrus_stays": ("if (y := g()) and not new:\n    a(y)\n", None),
@@ -53,6 +55,21 @@ def test_dead_code_is_removed_and_the_rest_stays(tmp_path, name, capsys):
     after = fixed(tmp_path, HEAD + source + "g(new)\n")
     # The flag goes with its last use.
     assert after == "import torch\n" + ("new = True\n" + source if right is None else right) + "g(True)\n"
+
+
+def test_file_whose_generator_would_become_a_function_is_left_alone(tmp_path, capsys):
+    path = tmp_path / "engine.py"
+    source = HEAD + "def f():\n    if not new:\n        yield 1\n    if not new:\n        yield 2\n"
+    path.write_text(source)
+    assert run([str(path)], [">=2.10"], fix=True) == 2
+    assert "f would be no generator any more" in capsys.readouterr().err
+    assert path.read_text() == source
+
+
+def test_report_tells_of_a_generator_that_loses_its_only_yield(tmp_path, capsys):
+    (tmp_path / "engine.py").write_text(HEAD + "def f():\n    if not new:\n        yield 1\n")
+    assert run([str(tmp_path)], [">=2.10"]) == 1
+    assert "`f` would lose its only `yield`" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in DATA.glob("*.py")))

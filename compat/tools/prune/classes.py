@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 
 from .scopes import Module, Scope, Store, last_name
 
-_CLASS = re.compile(rb"class[ \t]+(\w+)[ \t]*\(([^)]*)\)")
+_CLASS = re.compile(rb"class[ \t]+(\w+)[ \t]*(?:\(([^)]*)\)|:)")
 _NAME = re.compile(r"([A-Za-z_]\w*)\s*(?:\[[^\]]*\])?\s*(?:,|$)")
 _SELF = ("self", "cls")
 
 
 class _Named(NamedTuple):
-    """A class with bases, as the text of a file names it."""
+    """A class, as the text of a file names it and its bases."""
 
     name: str
     bases: frozenset[str]

@@ -4,14 +4,53 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterator
+from typing import Any
 
 from .gates import Gate
-from .tree import FUNCTIONS
+from .tree import FUNCTIONS, children, span, walk
 
 
 def mark_dead(gate: Gate) -> None:
+    """Set the dead lines of a gate, and tell if a generator has its only `yield` in them."""
     if gate.constant is None:
         return
+    _mark_lines(gate)
+    function = _function_around(gate)
+    yields = [node.lineno for node in _yields(function)] if function and gate.dead and gate.whole_lines else []
+    if yields and all(any(first <= line <= last for first, last in gate.dead) for line in yields):
+        gate.reason += f"; `{function.name}` would lose its only `yield`"
+        first, last = span(gate.module.statement(gate.node))
+        gate.loses_yield = any(first <= line <= last for line in yields)
+
+
+def _function_around(gate: Gate) -> Any:
+    node = gate.module.parents.get(gate.node)
+    while node is not None and not isinstance(node, FUNCTIONS):
+        node = gate.module.parents.get(node)
+    return node
+
+
+def _yields(function: ast.AST) -> Iterator[ast.expr]:
+    """The yields of a function, without those of functions in it."""
+    for child in children(function):
+        if isinstance(child, (ast.Yield, ast.YieldFrom)):
+            yield child
+        if not isinstance(child, (*FUNCTIONS, ast.Lambda)):
+            yield from _yields(child)
+
+
+def generators(tree: ast.AST) -> set[str]:
+    """The names of the functions in a tree that are generators."""
+    return {node.name for node in walk(tree) if isinstance(node, FUNCTIONS) and any(_yields(node))}
+
+
+def functions(tree: ast.AST) -> set[str]:
+    """The names of the functions in a tree that are no generators."""
+    return {node.name for node in walk(tree) if isinstance(node, FUNCTIONS) and not any(_yields(node))}
+
+
+def _mark_lines(gate: Gate) -> None:
     node, outcome = _with_negations(gate)
     parent = gate.module.parents.get(node)
     lines = gate.module.lines

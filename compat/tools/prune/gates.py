@@ -36,6 +36,7 @@ class Gate:
     reason: str
     dead: list[tuple[int, int]] = field(default_factory=list)
     whole_lines: bool = True  # the dead lines have nothing else on them
+    loses_yield: bool = False  # without its statement the function around is no generator
 
     @property
     def line(self) -> int:

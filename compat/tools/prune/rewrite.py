@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...errors import CompatError
+from .dead import functions, generators
 from .gates import Gate
 from .report import Report
 from .scopes import Module, last_name
@@ -54,7 +55,7 @@ def tasks(report: Report, kept: set[Unused]) -> list[Task]:
         if isinstance(gate.node, ast.stmt):
             around = gate.module.parents[gate.node]
             of(gate.module).gates[_place(gate.module, around)] = bool(gate.constant)
-        elif not _has_effect(gate):
+        elif not _has_effect(gate) and not gate.loses_yield:
             of(gate.module).gates[_place(gate.module, gate.node)] = bool(gate.constant)
     for one in report.unused:
         if one.breaks or one in kept:
@@ -95,6 +96,9 @@ def rewritten(task: Task) -> bytes:
         compile(new, task.module.shown, "exec", dont_inherit=True, flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     except (cst.ParserSyntaxError, cst.CSTValidationError, SyntaxError, RecursionError) as error:
         raise ValueError(f"{task.module.shown}: cannot be rewritten ({error})") from error
+    changed = ast.parse(new)
+    if lost := generators(task.module.tree) & functions(changed) - generators(changed):
+        raise ValueError(f"{task.module.shown}: cannot be rewritten ({min(lost)} would be no generator any more)")
     return new
 
 
