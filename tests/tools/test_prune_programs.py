@@ -104,8 +104,9 @@ def programs(draw):
     first = [f"{name} = {draw(EXPRESSIONS)}" for name in "abc"]
     ends = [f"if {name}: pass" for name in ("a", "b", "c", "f()", "K.new", "box.new", "d['new']", "xs")]
     start = ["xs = []", f"d = {{'new': {draw(EXPRESSIONS)}}}", "class K:", f"    new = {draw(EXPRESSIONS)}"]
-    box = ["class Box:", f"    def __init__(self): self.new = {draw(EXPRESSIONS)}",
-           "    def __enter__(self): return self.new", "    def __exit__(self, *error): ...", "box = Box()"]  # fmt: skip
+    method = f"    def __init__(self): self.new = {draw(EXPRESSIONS)}"
+    others = ["    def __enter__(self): return self.new", "    def __exit__(self, *error): ..."]
+    box = ["class Box:", method, *others, "box = Box()"]
     function = ["def f():", *indented(function)]
     return "\n".join([*first[:1], *start, *box, *first[1:], *function, *draw(blocks()), *ends])
 

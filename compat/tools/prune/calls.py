@@ -239,7 +239,7 @@ class Calls(Evaluator):
         return self._not_followed(f"it is not known what `{last}` does", last, arguments, keywords)
 
     def _by_name(self, name: str, arguments: list[Any], keywords: dict[str, Any]) -> Any:
-        """What the name of a function tells, called with these arguments; None if it does not."""
+        """Return the outcome that the name of a function tells for these arguments; None if it tells none."""
         given = [*arguments, *(v for k, v in keywords.items() if k not in ("accept_dev", "use_base_version"))]
         given = [each for each in given if not isinstance(each, bool)]
         sign = prior.helper(name)

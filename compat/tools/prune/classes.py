@@ -1,4 +1,4 @@
-"""What may set an attribute of a class: its own code, its relatives, and other code that assigns to it."""
+"""Find the code that may set an attribute of a class: its own, its relatives', and assignments from outside."""
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ def _span(first: int, last: ast.AST, lines: list[str]) -> tuple[int, int]:
 
 
 def _rest(gate: Gate, node: ast.AST) -> list[tuple[int, int]]:
-    """What follows a statement in its block, if that always leaves the block."""
+    """Return the lines after a statement in its block."""
     parent = gate.module.parents.get(node)
     for field in ("body", "orelse", "finalbody"):
         block = getattr(parent, field, None)

@@ -14,7 +14,7 @@ from .values import Unknown
 
 @dataclass
 class Frame:
-    """Where an expression stands: its scope, and the values of local names if the code around it is being run."""
+    """The place of an expression: its scope, and the values of local names if the code around it is being run."""
 
     scope: Scope
     site: ast.AST | None = None

@@ -53,7 +53,7 @@ class Gate:
 
 @dataclass
 class Seen:
-    """What one expression came to, in the parts of the range."""
+    """The values of one expression in the parts of the range."""
 
     parts: list[tuple[Region, Any, bool | None]] = field(default_factory=list)  # the value or Raised, and its truth
     touched: bool = False
@@ -113,7 +113,7 @@ class Finder:
         return self._not_understood(node, tested, seen, unknown, truths)
 
     def seen(self, node: ast.expr, tested: bool) -> Seen:
-        """What an expression comes to in the parts of the range; not all of them if it is no constant."""
+        """Evaluate an expression in the parts of the range; not in all of them if it is no constant."""
         found, unknown, frame = Seen(), 0, self._frame(node)
         self._budget.left = _MOST_EVALUATED
         for region in self.torches.regions:

@@ -98,7 +98,7 @@ class Index:
         try:
             source = path.read_bytes()
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # an invalid escape in somebody's string is not ours to tell
+                warnings.simplefilter("ignore")  # such as of an invalid escape in a string: not for this report
                 return Module(path, shown, ast.parse(source), source.decode("utf-8", "replace"))
         except OSError as error:
             reason = str(error.strerror)

@@ -1,4 +1,4 @@
-"""Where in a file torch's version may be read, by the names that occur: what is worth evaluating.
+"""Mark the places of a file that may read torch's version, by the names in them: they are worth evaluating.
 
 Too much is marked rather than too little. Whether a marked expression depends on the version is found by evaluating it.
 """
@@ -201,7 +201,7 @@ def _tells(name: str) -> bool:
 
 
 def _returned(node: ast.AST) -> Iterator[ast.expr]:
-    """What a function returns, and the conditions under which it returns a constant."""
+    """Yield the results of a function, and the conditions under which it returns a constant."""
     inside = list(islice(statements(node), _LONGEST + 1))
     if len(inside) > _LONGEST:
         return

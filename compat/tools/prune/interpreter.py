@@ -1,4 +1,4 @@
-"""What expressions come to on the torch versions of a region. Nothing of the code is executed or imported."""
+"""Evaluate expressions for the torch versions of a region. None of the code is executed or imported."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Interpreter(Names, Calls):
         return [self.value(child, frame) for child in children(node) if isinstance(child, ast.expr)]
 
     def lift(self, operation: Callable[..., Any], *operands: Any) -> Any:
-        """The operation on each combination of the operands' possible values. Those that raise drop out."""
+        """The operation on each combination of the operands' possible values. Combinations that raise drop out."""
         if not any(isinstance(operand, OneOf) for operand in operands):
             return operation(*operands)
         results, raised = [], None
@@ -112,7 +112,7 @@ class Interpreter(Names, Calls):
             return {True, False}
 
     def truths(self, value: Any) -> set[bool]:
-        """What `bool` of a value may be."""
+        """Return the truths that a value may have."""
         found: set[bool] = set()
         for option in options(value):
             try:
@@ -317,7 +317,7 @@ class Interpreter(Names, Calls):
         return one_of(found)
 
     def decided(self, value: Any, truth: bool) -> Any:
-        """What is left of a value's possibilities if its truth is this."""
+        """Return the possibilities of a value that have this truth."""
         kept = []
         for option in options(value):
             truths = self.truths(option)

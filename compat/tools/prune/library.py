@@ -1,4 +1,4 @@
-"""What functions outside of the searched files do with torch's version."""
+"""Models of the functions outside of the searched files that get torch's version."""
 
 from __future__ import annotations
 

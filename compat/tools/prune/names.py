@@ -1,4 +1,4 @@
-"""What names stand for: bindings in the file, imports from other files, and what is outside of them."""
+"""Look names up: bindings in the file, imports from other files, and libraries outside of them."""
 
 from __future__ import annotations
 
@@ -68,7 +68,12 @@ class Names(Evaluator):
                 break
             around = around.outer
         found = around.scope.enclosing(name)
-        return self.settled(found, name) if found else self._global_or_builtin(name, frame.scope.module)
+        if found is None:
+            return self._global_or_builtin(name, frame.scope.module)
+        scope, site = around.scope, None
+        while scope is not found and scope.is_class and scope.outer is not None:  # its body runs where it stands
+            scope, site = scope.outer, scope.node
+        return self.local(found, name, site) if scope is found else self.settled(found, name)
 
     def _global_or_builtin(self, name: str, module: Module) -> Any:
         for star in module.scope.stars:
@@ -156,7 +161,7 @@ class Names(Evaluator):
         return other is None or name in other.scope.bound or bool(other.scope.stars)
 
     def bound_value(self, binding: Binding, name: str, scope: Scope) -> Any:
-        """What one binding binds the name to."""
+        """Return the value that one binding gives the name."""
         how, node = binding
         frame = Frame(scope, node)
         if how == "assign":
@@ -207,7 +212,7 @@ class Names(Evaluator):
         return function
 
     def imported(self, node: ast.AST, name: str, module: Module) -> Any:
-        """What an import statement binds a name to."""
+        """Return the value that an import statement gives a name."""
         if isinstance(node, ast.Import):
             alias = next(a for a in node.names if (a.asname or a.name.partition(".")[0]) == name)
             return self.module_value(alias.name if alias.asname else name, module)
@@ -268,7 +273,7 @@ class Names(Evaluator):
         return self.told(*told) if told else Dotted(name)
 
     def told(self, sign: str, version: Any) -> bool:
-        """What a name says that compares torch's version with this one. Raises Unclear if ways to compare differ."""
+        """Compare torch's version with this one, as a name says. Raises Unclear if ways to compare differ."""
         self.world.touched = True
         answers = set()
         for code in (TORCH, TORCH[:5]):  # some compare the whole version, some its release number

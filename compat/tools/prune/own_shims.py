@@ -1,4 +1,4 @@
-"""What of compat itself no torch in a range needs any more."""
+"""List the parts of compat itself that no torch in a range needs."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def own_lines(going: list[Verdict]) -> list[Definition]:
 
 
 def _of_backport(tree: ast.Module) -> Iterator[tuple[int, int]]:
-    """What only the mode `backport` runs: the branches that ask for it, and its requirements in the shim's data."""
+    """Yield the lines that only the mode `backport` runs: the branches that ask for it, and its requirements in the shim's data."""
     for node in walk(tree):
         test = node.test if isinstance(node, ast.If) else None
         if isinstance(test, ast.Compare) and ast.unparse(test) == "mode == 'backport'":
@@ -141,7 +141,7 @@ def only_used_in(trees: dict[Path, ast.Module], gone: dict[Path, Lines]) -> list
 
 def _definitions(path: Path, tree: ast.Module) -> Iterator[Definition]:
     for node in tree.body:
-        # A decorator may hand the definition on to somebody.
+        # A decorator may register the definition elsewhere.
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.decorator_list:
             yield Definition(path, node.lineno, node.end_lineno or node.lineno, node.name)
         elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):

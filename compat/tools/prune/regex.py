@@ -12,7 +12,7 @@ from .values import BUILD_HOLE, HOLES, LOCAL_HOLE, STAGE_HOLE, Text
 from .versions import BUILD, Region, Unclear
 
 _BUILDS = ("cpu", "cu130", "rocm7.2", "git1a2b3c4", "nv26.03", "xpu", "1.debian")
-# What a pattern may say about digits if it is to treat all of them alike.
+# Forms in which a pattern treats all digits alike.
 _ANY_DIGIT = re.compile(r"\\d|0-9|\{[\d,]*\}")
 
 

@@ -17,7 +17,7 @@ _FORMS = {TRUE: "always true", FALSE: "always false", DEPENDS: "still decides", 
 
 @dataclass
 class Report:
-    """What was found in an engine's files."""
+    """The findings in an engine's files."""
 
     torches: Range
     gates: list[Gate]

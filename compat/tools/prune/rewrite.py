@@ -36,7 +36,7 @@ _ACTION = re.compile(
 
 @dataclass
 class Task:
-    """What is to change in one file."""
+    """The changes to make in one file."""
 
     module: Module
     gates: dict[Place, bool] = field(default_factory=dict)
@@ -45,7 +45,7 @@ class Task:
 
 
 def tasks(report: Report, kept: set[Unused]) -> list[Task]:
-    """What is to change in each file, but for definitions that are kept."""
+    """List the changes to make in each file. Definitions in `kept` stay."""
     found: dict[Module, Task] = {}
 
     def of(module: Module) -> Task:

@@ -35,7 +35,7 @@ class Runner:
         self.frame: Frame | None = None
         self.in_try = 0
 
-    # What a name holds at a place in its scope.
+    # The value of a name at a place in its scope.
 
     def name_at(self, scope: Scope, name: str, site: ast.AST | None) -> Any:
         """The value of `name` just before the statement `site`, or at the end of the scope."""
@@ -64,7 +64,7 @@ class Runner:
     def _lost(self, name: str) -> Unknown:
         return Unknown(f"`{name}` is bound again in a loop", self.interpreter.world.touched)
 
-    # What a function returns.
+    # The result of a call.
 
     def call(self, body: list[ast.stmt], frame: Frame) -> Any:
         """The value that a call returns: one of those of all ways through the body."""
@@ -426,7 +426,7 @@ def _tested(statement: ast.stmt) -> frozenset[str]:
 
 @lru_cache(maxsize=20_000)
 def _assigned(statement: ast.stmt) -> list[tuple[set[str], set[str]]]:
-    """What each assignment in a statement binds and reads."""
+    """List the names that each assignment in a statement binds and reads."""
     kinds = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.NamedExpr, ast.For)
     return [
         (bound_in(node), {n.id for n in walk(node) if isinstance(n, ast.Name)})

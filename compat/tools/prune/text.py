@@ -195,7 +195,7 @@ def method(name: str, code: str, arguments: list[Any], region: Region) -> Any:
 
 
 def _pieces(name: str, code: str, arguments: list[Any], region: Region) -> Any:
-    """Partitions. What a build may hold is only looked into from the left."""
+    """Partitions. The text of a build is not searched from the right."""
     if name == "partition" and arguments[0] == "+" and LOCAL_HOLE in code:
         code = code.replace(LOCAL_HOLE, plain(LOCAL_HOLE, region))
     else:

@@ -35,7 +35,7 @@ class Unused:
 
 
 def unused(index: Index, gates: list[Gate]) -> list[Unused]:
-    """What only dead lines use, or what is unused in turn.
+    """Find the definitions and imports that only dead lines use, or that are unused in turn.
 
     A name counts as used wherever it occurs, whatever it stands for there, and as a string: too much is kept, never
     too little. An import is a use where it offers the name to others: in an `__init__.py`.
@@ -213,7 +213,7 @@ def _definitions(module: Module) -> Iterator[Unused]:
 
 
 def _defined(module: Module, node: ast.stmt, kind: str) -> Iterator[Unused]:
-    # A decorator may hand the definition on to somebody.
+    # A decorator may register the definition elsewhere.
     if isinstance(node, (*FUNCTIONS, ast.ClassDef)) and not node.decorator_list:
         if not (node.name.startswith("__") and node.name.endswith("__")):
             yield Unused(module, node, node.name, kind)
