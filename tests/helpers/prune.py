@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 import types
 from collections.abc import Iterator
@@ -70,8 +71,13 @@ def report(path: Path, spec: str) -> Report:
     return examine(Index([str(path)]), torch_range(spec))
 
 
-def always(folder: Path, source: str, spec: str) -> dict[tuple[int, int], bool]:
+def place_of(node: ast.AST) -> tuple[int, ...]:
+    """Return the first and last line and column of a node."""
+    return node.lineno, node.col_offset, node.end_lineno, node.end_col_offset  # type: ignore[attr-defined]
+
+
+def always(folder: Path, source: str, spec: str) -> dict[tuple[int, ...], bool]:
     """Return the place of each expression in a source that `prune` says is always true, or always false."""
     (folder / "engine.py").write_text(source, "utf-8")
     gates = report(folder / "engine.py", spec).gates
-    return {(gate.line, gate.node.col_offset): gate.constant for gate in gates if gate.constant is not None}
+    return {place_of(gate.node): gate.constant for gate in gates if gate.constant is not None}

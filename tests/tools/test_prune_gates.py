@@ -261,7 +261,7 @@ RANGES = [">=2.9,<2.12", ">=2.12", "==2.14.0", "==2.11.*", ">=2.10.0.dev0,!=2.12
 
 
 @same_on_every_torch
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(GATES, st.sampled_from(RANGES))
 def test_constant_outcome_is_what_python_gives_on_every_version_of_the_range(tmp_path_factory, text, spec):
     torches = torch_range(spec)

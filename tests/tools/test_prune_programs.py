@@ -3,7 +3,7 @@
 import ast
 import random
 
-from helpers.prune import Supposed, always, torch_with
+from helpers.prune import Supposed, always, place_of, torch_with
 from helpers.this_torch import same_on_every_torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -121,7 +121,7 @@ class Watched(ast.NodeTransformer):
     def visit(self, node):
         node = self.generic_visit(node)
         if isinstance(node, (ast.If, ast.IfExp, ast.While)):
-            key = ast.Constant((node.test.lineno, node.test.col_offset))
+            key = ast.Constant(place_of(node.test))
             node.test = ast.Call(ast.Name("note", ast.Load()), [key, node.test], [])
         return node
 
@@ -162,5 +162,5 @@ def test_condition_that_is_always_one_thing_is_that_in_every_run(tmp_path_factor
 
 def test_a_wrong_claim_would_be_seen():
     source = HEAD + "if at_least('2.11'): pass\n"
-    assert truths(source, "2.10.0", 0) == {(5, 7): {False}, (8, 3): {False}}
-    assert truths(source, "2.12.0", 0) == {(5, 7): {False}, (8, 3): {True}}
+    assert truths(source, "2.10.0", 0) == {(5, 7, 5, 15): {False}, (8, 3, 8, 19): {False}}
+    assert truths(source, "2.12.0", 0) == {(5, 7, 5, 15): {False}, (8, 3, 8, 19): {True}}

@@ -104,7 +104,7 @@ def own_lines(going: list[Verdict]) -> list[Definition]:
 
 
 def _of_backport(tree: ast.Module) -> Iterator[tuple[int, int]]:
-    """Yield the lines that only the mode `backport` runs: the branches that ask for it, and its requirements in the shim's data."""
+    """Yield the lines that only the mode `backport` runs: its branches, and its requirements in the shim's data."""
     for node in walk(tree):
         test = node.test if isinstance(node, ast.If) else None
         if isinstance(test, ast.Compare) and ast.unparse(test) == "mode == 'backport'":
