@@ -1,6 +1,8 @@
 """`prune` on small files, one kind of gate each: the outcome, the dead lines and what only they use."""
 
+import ast
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from compat.tools.prune.command import examine
 from compat.tools.prune.index import Index
 from compat.tools.prune.pins import torch_range
 
+VLLM = "COMPAT_TEST_VLLM"  # a folder that holds vLLM 0.33.0's `vllm`
 DATA = Path(__file__).parents[1] / "data" / "prune"
 EXPECTED = json.loads((DATA / "expected.json").read_text())
 INPUTS = sorted(path.name for path in DATA.iterdir() if path.suffix != ".json")
@@ -70,3 +73,13 @@ def test_gate_is_undecided_if_two_torches_differ(tmp_path):
         (gate,) = examine(index, wanted).gates
     assert gate.outcome == "not understood"
     assert gate.reason == "torch 2.12.0 has it, torch 2.10.0 lacks it"
+
+
+@pytest.mark.skipif(VLLM not in os.environ, reason=f"{VLLM} does not name a folder with the sources of vLLM 0.33.0")
+def test_constant_gates_of_vllm_are_those_that_a_person_found(monkeypatch):
+    monkeypatch.chdir(os.environ[VLLM])
+    report = examine(Index(["vllm/env_override.py", "vllm/compilation"]), torch_range("==2.14.0"))
+    found = [[gate.module.shown, gate.line, gate.text, gate.constant] for gate in report.gates]
+    by_hand = json.loads((DATA.parent / "vllm_0_33_0_gates.json").read_text())
+    right = [[path, line, ast.unparse(ast.parse(text)), outcome] for path, line, text, outcome in by_hand]
+    assert sorted(gate for gate in found if gate[3] is not None) == sorted(right)
