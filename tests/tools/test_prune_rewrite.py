@@ -34,6 +34,11 @@ CHANGES = {
         "def f():\n    if new:\n        return\n    yield 1\n", "def f():\n    return\n    yield 1\n"
     ),
     "only_yield_stays": ("def f():\n    if not new:\n        yield 1\n    a()\n", None),
+    "helper_with_an_effect_stays": (
+        "def h():\n    global x\n    x = 1\n    return True\nif h() and not new:\n    a()\n", None
+    ),
+    "flag_with_an_effect_stays": ("flag = (y := g())\nif not new:\n    a(flag)\n", "flag = (y := g())\n"),
+    "augmented_flag_stays": ("flag = g()\nflag &= g()\nif not new:\n    a(flag)\n", "flag = g()\nflag &= g()\n"),
     "effect_stays": ("if setup() and not new:\n    a()\n", None),
     "case_goes": ("match x:\n    case 1 if not new:\n        a()\n    case 2:\n        b()\n",
                   "match x:\n    case 2:\n        b()\n"),

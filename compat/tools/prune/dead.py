@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from .gates import Gate
+from .scopes import last_name
 from .tree import FUNCTIONS, children, span, walk
+
+# Functions whose names say that they do something, and not only tell.
+_ACTION = re.compile(
+    r"(?i)_*(set|init|register|setup|run|start|load|import|patch|enable|disable|warn|log|print|configure|install)(_|$)"
+)
 
 
 def mark_dead(gate: Gate) -> None:
@@ -38,6 +44,29 @@ def _yields(function: ast.AST) -> Iterator[ast.expr]:
             yield child
         if not isinstance(child, (*FUNCTIONS, ast.Lambda)):
             yield from _yields(child)
+
+
+def has_effect(node: ast.AST, actions: Collection[str] = ()) -> bool:
+    """Whether evaluating an expression does something that would be lost: it binds, waits, or calls an action.
+
+    Args:
+        actions: names of functions that change something.
+    """
+    kinds = (ast.NamedExpr, ast.Await, ast.Yield, ast.YieldFrom)
+    inside = walk(node)
+    called = [last_name(each) for each in inside if isinstance(each, ast.Call)]
+    return any(isinstance(each, kinds) for each in inside) or any(n in actions or _ACTION.match(n) for n in called)
+
+
+def actions_in(tree: ast.AST) -> set[str]:
+    """The names of the functions in a tree that change more than their own variables."""
+    return {node.name for node in walk(tree) if isinstance(node, FUNCTIONS) and any(map(_changes, walk(node)))}
+
+
+def _changes(node: ast.AST) -> bool:
+    if isinstance(node, (ast.Attribute, ast.Subscript)):
+        return not isinstance(node.ctx, ast.Load)
+    return isinstance(node, (ast.Global, ast.Nonlocal)) or (isinstance(node, ast.Call) and last_name(node) == "setattr")
 
 
 def generators(tree: ast.AST) -> set[str]:

@@ -5,17 +5,14 @@ from __future__ import annotations
 import ast
 import difflib
 import os
-import re
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...errors import CompatError
-from .dead import functions, generators
-from .gates import Gate
+from .dead import actions_in, functions, generators, has_effect
 from .report import Report
-from .scopes import Module, last_name
-from .tree import walk
+from .scopes import Module
 from .unused import Unused, uses
 
 try:
@@ -28,12 +25,6 @@ except ModuleNotFoundError as error:
 Place = tuple[int, int, int, int]  # first line and column, last line and column, columns in characters
 
 
-# Functions whose names say that they do something, and not only tell.
-_ACTION = re.compile(
-    r"(?i)_*(set|init|register|setup|run|start|load|import|patch|enable|disable|warn|log|print|configure|install)(_|$)"
-)
-
-
 @dataclass
 class Task:
     """The changes to make in one file."""
@@ -44,8 +35,8 @@ class Task:
     imports: dict[Place, set[str]] = field(default_factory=lambda: defaultdict(set))  # names that go from an import
 
 
-def tasks(report: Report, kept: set[Unused]) -> list[Task]:
-    """List the changes to make in each file. Definitions in `kept` stay."""
+def tasks(report: Report, kept: set[Unused], actions: set[str]) -> list[Task]:
+    """List the changes to make in each file. Definitions in `kept` stay, and gates that call `actions`."""
     found: dict[Module, Task] = {}
 
     def of(module: Module) -> Task:
@@ -55,7 +46,7 @@ def tasks(report: Report, kept: set[Unused]) -> list[Task]:
         if isinstance(gate.node, ast.stmt):
             around = gate.module.parents[gate.node]
             of(gate.module).gates[_place(gate.module, around)] = bool(gate.constant)
-        elif not _has_effect(gate) and not gate.loses_yield:
+        elif not has_effect(gate.node, actions) and not gate.loses_yield:
             of(gate.module).gates[_place(gate.module, gate.node)] = bool(gate.constant)
     for one in report.unused:
         if one.breaks or one in kept:
@@ -65,15 +56,6 @@ def tasks(report: Report, kept: set[Unused]) -> list[Task]:
         else:
             of(one.module).statements.add(_place(one.module, one.node))
     return list(found.values())
-
-
-def _has_effect(gate: Gate) -> bool:
-    """Whether evaluating the gate does something that would be lost: it binds a name, waits, or calls an action."""
-    kinds = (ast.NamedExpr, ast.Await, ast.Yield, ast.YieldFrom)
-    inside = walk(gate.node)
-    return any(
-        isinstance(node, kinds) or (isinstance(node, ast.Call) and _ACTION.match(last_name(node))) for node in inside
-    )
 
 
 def _place(module: Module, node: ast.AST) -> Place:
@@ -108,9 +90,10 @@ def _changes(report: Report) -> tuple[list[tuple[Task, bytes]], list[str]]:
     A definition stays if a changed file still names it: what could not be removed may use it.
     """
     kept: set[Unused] = set()
+    actions = set().union(*(actions_in(module.tree) for module in {gate.module for gate in report.gates}))
     results: dict[Module, tuple[Task, bytes | str]] = {}
     while True:
-        for task in tasks(report, kept):
+        for task in tasks(report, kept, actions):
             if results.get(task.module, (None,))[0] != task:
                 results[task.module] = task, _result(task)
         used = {module: _used(module, new) for module, (_, new) in results.items()}

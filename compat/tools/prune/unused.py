@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .dead import has_effect
 from .gates import Gate
 from .index import Index
 from .scopes import Module
@@ -217,10 +218,10 @@ def _defined(module: Module, node: ast.stmt, kind: str) -> Iterator[Unused]:
     if isinstance(node, (*FUNCTIONS, ast.ClassDef)) and not node.decorator_list:
         if not (node.name.startswith("__") and node.name.endswith("__")):
             yield Unused(module, node, node.name, kind)
-    elif isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
-        yield Unused(module, node, node.targets[0].id, kind)
-    elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None:
-        yield Unused(module, node, node.target.id, kind)
+    elif isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None and not has_effect(node.value):
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        if len(targets) == 1 and isinstance(targets[0], ast.Name):
+            yield Unused(module, node, targets[0].id, kind)
 
 
 def _is_guarded(module: Module, node: ast.AST) -> bool:
@@ -248,6 +249,8 @@ def uses(tree: ast.AST, path: Path) -> Iterator[tuple[str, ast.AST]]:
     for node in walk(tree):
         if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Store):
             yield node.id, node
+        elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
+            yield node.target.id, node
         elif isinstance(node, ast.Attribute):
             yield node.attr, node
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
