@@ -4,6 +4,7 @@ import json
 import os
 
 import pytest
+from torch_trees import as_tree, written
 
 from compat.__main__ import main
 
@@ -122,3 +123,25 @@ def test_without_a_range_there_is_nothing_to_prune_for(capsys):
         main(["prune"])
     assert ended.value.code == 2
     assert "--torch" in capsys.readouterr().err
+
+
+def test_torches_answer_what_code_asks_torch(engine, tmp_path, capsys):
+    (engine / "a.py").write_text("import torch\nif hasattr(torch.fx, 'thing'):\n    new()\n")
+    files = {**written("2.10.0", ""), "torch/fx/__init__.py": "def thing(): ...\n"}
+    torch = as_tree(tmp_path / "torch-tree", files)
+    assert main(["prune", "engine", "--torch", ">=2.10"]) == 0
+    assert "1 place asks torch itself" in capsys.readouterr().out
+    assert main(["prune", "engine", "--torch", ">=2.10", "--torches", torch]) == 1
+    assert "always true: hasattr(torch.fx, 'thing')" in capsys.readouterr().out
+    assert main(["prune", "engine", "--torch", ">=2.12", "--torches", torch]) == 2
+    assert "none of the torches of --torches (2.10.0) is in" in capsys.readouterr().err
+
+
+def test_comparisons_of_texts_and_floats_are_warned_of(engine, capsys):
+    (engine / "a.py").write_text(
+        "import torch\nif str(torch.__version__) >= '2.4': f()\nif float(torch.__version__[:3]) >= 2.4: f()\n"
+    )
+    assert main(["prune", "engine", "--torch", ">=2.10"]) == 0
+    out = capsys.readouterr().out
+    assert "compares versions as strings" in out
+    assert "compares versions as floats" in out

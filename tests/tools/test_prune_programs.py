@@ -1,13 +1,18 @@
-"""Random programs around gates: where `prune` says "always", running them on many versions says the same."""
+"""Random programs around gates: what `prune` says of them is true on many versions, and --fix keeps what they do."""
 
 import ast
+import itertools
 import random
+import re
+from collections import Counter
 
+import pytest
 from helpers.prune import Supposed, always, place_of, torch_with
 from helpers.this_torch import same_on_every_torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from compat.tools.prune.command import run
 from compat.tools.prune.pins import torch_range
 
 HEAD = """\
@@ -145,7 +150,7 @@ def truths(source, version, seed):
 
 
 @same_on_every_torch
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=60)
 @given(programs(), st.sampled_from(SPECS))
 def test_condition_that_is_always_one_thing_is_that_in_every_run(tmp_path_factory, program, spec):
     source = HEAD + program + "\n"
@@ -158,6 +163,45 @@ def test_condition_that_is_always_one_thing_is_that_in_every_run(tmp_path_factor
             for place, seen in truths(source, version, seed).items():
                 if place in claimed:
                     assert seen == {claimed[place]}, f"line {place[0]} on {version}\n{source}"
+
+
+def numbered(program):
+    """Give each question and each note of a program a number of its own."""
+    numbers = itertools.count()
+    asked = re.sub(r"u\(\)", lambda _: f"u({next(numbers)})", program)
+    return HEAD + re.sub(r": pass$", lambda _: f": log({next(numbers)})", asked, flags=re.MULTILINE) + "\n"
+
+
+def notes(source, version, seed):
+    """Run a program once. Return its notes, or None if it raises an exception."""
+    found, asked = [], Counter()
+
+    def u(number):
+        asked[number] += 1
+        return asked[number] < 6 and random.Random(f"{seed}/{number}/{asked[number]}").random() < 0.5
+
+    with torch_with(Supposed(version)):
+        try:
+            exec(compile(source, "engine", "exec"), {"u": u, "log": found.append, "__name__": "engine"})
+        except Exception:  # noqa: BLE001 (removing code may remove its error)
+            return None
+    return found
+
+
+@same_on_every_torch
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(programs(), st.sampled_from(SPECS))
+def test_program_does_the_same_after_fix(tmp_path_factory, capsys, program, spec):
+    pytest.importorskip("libcst")
+    path = tmp_path_factory.mktemp("engine") / "engine.py"
+    before = numbered(program)
+    path.write_text(before)
+    run([str(path)], [spec], fix=True)
+    after = path.read_text()
+    for version in VERSIONS if after != before else ():
+        for seed in range(3 if version in torch_range(spec) else 0):
+            right = notes(before, version, seed)
+            assert right is None or notes(after, version, seed) == right, f"{version}, {seed}\n{before}\n{after}"
 
 
 def test_a_wrong_claim_would_be_seen():

@@ -107,9 +107,8 @@ def as_table(report: Report) -> str:
     if report.known:
         lines.append(f"{report.known} more with one outcome are in the baseline")
     if report.asks_source:
-        lines.append(
-            f"{report.asks_source} places ask torch itself (hasattr, try-import); --torches PATH... answers them"
-        )
+        places = "1 place asks" if report.asks_source == 1 else f"{report.asks_source} places ask"
+        lines.append(f"{places} torch itself (hasattr, try-import); --torches PATH... answers them")
     return "\n".join(lines)
 
 
