@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 from helpers.prune import Supposed, always, place_of, torch_with
 from helpers.this_torch import same_on_every_torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from compat.tools.prune.command import run
@@ -35,6 +35,8 @@ VERSIONS = [
     "2.13.0.post1",
     "3.0.0",
 ]
+# An example takes a second: making a failing one smaller would take minutes.
+NO_SHRINKING = (Phase.explicit, Phase.reuse, Phase.generate)
 SPECS = [">=2.9", ">=2.11", "==2.12.*", "<2.12", "==2.11.0"]
 NUMBERS = st.sampled_from(["2.8", "2.10", "2.11", "2.11.0", "2.12", "2.13", "4"])
 NAMES = st.sampled_from("abc")
@@ -150,7 +152,7 @@ def truths(source, version, seed):
 
 
 @same_on_every_torch
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40, phases=NO_SHRINKING)
 @given(programs(), st.sampled_from(SPECS))
 def test_condition_that_is_always_one_thing_is_that_in_every_run(tmp_path_factory, program, spec):
     source = HEAD + program + "\n"
@@ -189,7 +191,9 @@ def notes(source, version, seed):
 
 
 @same_on_every_torch
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=30, phases=NO_SHRINKING, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(programs(), st.sampled_from(SPECS))
 def test_program_does_the_same_after_fix(tmp_path_factory, capsys, program, spec):
     pytest.importorskip("libcst")

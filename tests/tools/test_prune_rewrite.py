@@ -39,6 +39,10 @@ CHANGES = {
     ),
     "flag_with_an_effect_stays": ("flag = (y := g())\nif not new:\n    a(flag)\n", "flag = (y := g())\n"),
     "augmented_flag_stays": ("flag = g()\nflag &= g()\nif not new:\n    a(flag)\n", "flag = g()\nflag &= g()\n"),
+    "flag_of_a_helper_with_an_effect_stays": (
+        "def h():\n    A.x = 1\n    return 1\nflag = h()\nif not new:\n    a(flag)\n",
+        "def h():\n    A.x = 1\n    return 1\nflag = h()\n",
+    ),
     "effect_stays": ("if setup() and not new:\n    a()\n", None),
     "case_goes": ("match x:\n    case 1 if not new:\n        a()\n    case 2:\n        b()\n",
                   "match x:\n    case 2:\n        b()\n"),

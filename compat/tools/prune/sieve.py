@@ -14,7 +14,7 @@ _ASKED_BY_NAME = re.compile(
     rb"|(?:compare|require)\w*\(\s*[\"']torch"
 )
 _NAMED = (b'"torch', b"'torch")
-_ASKS_SOURCE = re.compile(rb"attr\(\s*_?torch\b")
+_ASKS_SOURCE = re.compile(rb"(?<=has|get)attr\(\s*_?torch\b")
 _TRIES_IMPORT = re.compile(rb"try:\s*(?:#.*\s*)*(?:from torch\.|import torch\.|from torch import)")
 _SEPARATORS = bytes(c if chr(c).isalnum() or c == ord("_") or c > 127 else 32 for c in range(256))
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .dead import has_effect
+from .dead import actions_in, has_effect
 from .gates import Gate
 from .index import Index
 from .scopes import Module
@@ -195,11 +195,12 @@ def _between(node: ast.AST, first: int, last: int) -> Iterator[ast.AST]:
 
 
 def _definitions(module: Module) -> Iterator[Unused]:
+    actions = actions_in(module.tree)
     for node in module.tree.body:
-        yield from _defined(module, node, "definition")
+        yield from _defined(module, node, "definition", actions)
         if isinstance(node, ast.ClassDef) and not node.bases:
             for inner in node.body:
-                yield from _defined(module, inner, "method")
+                yield from _defined(module, inner, "method", actions)
     lines = module.lines
     if module.path.name == "__init__.py":
         return
@@ -213,12 +214,14 @@ def _definitions(module: Module) -> Iterator[Unused]:
                     yield Unused(module, statement, name, "import")
 
 
-def _defined(module: Module, node: ast.stmt, kind: str) -> Iterator[Unused]:
+def _defined(module: Module, node: ast.stmt, kind: str, actions: set[str]) -> Iterator[Unused]:
     # A decorator may register the definition elsewhere.
     if isinstance(node, (*FUNCTIONS, ast.ClassDef)) and not node.decorator_list:
         if not (node.name.startswith("__") and node.name.endswith("__")):
             yield Unused(module, node, node.name, kind)
-    elif isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None and not has_effect(node.value):
+    elif (
+        isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None and not has_effect(node.value, actions)
+    ):
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
         if len(targets) == 1 and isinstance(targets[0], ast.Name):
             yield Unused(module, node, targets[0].id, kind)
