@@ -100,6 +100,8 @@ def test_expression_without_torchs_version_is_no_gate(tmp_path, form):
 REBOUND = {
     "assignment": "HAS = TRUE\nHAS = g()\nif HAS: f()\n",
     "global": "HAS = TRUE\ndef h():\n    global HAS\n    HAS = g()\nif HAS: f()\n",
+    "call before the last": "HAS = g()\ndef h():\n    if HAS: f()\nh()\nHAS = TRUE\n",
+    "class body before the last": "HAS = g()\nclass A:\n    if HAS: f()\nHAS = TRUE\n",
     "nonlocal": "def m():\n    HAS = TRUE\n    def h():\n        nonlocal HAS\n"
     "        HAS = g()\n    h()\n    if HAS: f()\n",
     "parameter": "HAS = TRUE\ndef h(HAS):\n    if HAS: f()\n",

@@ -18,7 +18,7 @@ from .operations import order
 from .scopes import Binding, Module, Scope, last_name
 from .statements import Runner
 from .text import parsed
-from .tree import FUNCTIONS, walk
+from .tree import FUNCTIONS, children, span, walk
 from .values import (
     TORCH,
     Class,
@@ -73,7 +73,12 @@ class Names(Evaluator):
         scope, site = around.scope, None
         while scope is not found and scope.is_class and scope.outer is not None:  # its body runs where it stands
             scope, site = scope.outer, scope.node
-        return self.local(found, name, site) if scope is found else self.settled(found, name)
+        if scope is found:
+            return self.local(found, name, site)
+        value = self.settled(found, name)
+        if len(found.bound[name]) > 1 and _is_read_between(found, name):
+            return Unknown(f"`{name}` is bound again after a call that may read it", self.world.touched)
+        return value
 
     def _global_or_builtin(self, name: str, module: Module) -> Any:
         for star in module.scope.stars:
@@ -328,6 +333,22 @@ class Names(Evaluator):
 
     def _stored(self, node: Any, scope: Scope) -> Any:
         return self.value(node.value, Frame(scope, node))
+
+
+@lru_cache(maxsize=20_000)
+def _is_read_between(scope: Scope, name: str) -> bool:
+    """Whether a function of the module is called between the first and the last binding of a name."""
+    lines = [getattr(node, "lineno", 0) for _, node in scope.bound[name]]
+    todo: list[ast.AST] = [each for each in scope.body if each.lineno <= max(lines) and span(each)[1] >= min(lines)]
+    while todo:
+        node = todo.pop()
+        called = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
+        is_own = any(how in ("def", "class") for how, _ in scope.bound.get(called, ()))
+        if is_own and min(lines) < node.lineno < max(lines):  # type: ignore[attr-defined]
+            return True
+        if not isinstance(node, (*FUNCTIONS, ast.Lambda)):
+            todo += children(node)
+    return False
 
 
 def is_simple(binding: Binding) -> bool:
