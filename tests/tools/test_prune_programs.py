@@ -152,7 +152,7 @@ def truths(source, version, seed):
 
 
 @same_on_every_torch
-@settings(deadline=None, max_examples=40, phases=NO_SHRINKING)
+@settings(deadline=None, max_examples=40, phases=NO_SHRINKING, derandomize=True)
 @given(programs(), st.sampled_from(SPECS))
 def test_condition_that_is_always_one_thing_is_that_in_every_run(tmp_path_factory, program, spec):
     source = HEAD + program + "\n"
@@ -192,7 +192,11 @@ def notes(source, version, seed):
 
 @same_on_every_torch
 @settings(
-    deadline=None, max_examples=30, phases=NO_SHRINKING, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None,
+    max_examples=30,
+    phases=NO_SHRINKING,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(programs(), st.sampled_from(SPECS))
 def test_program_does_the_same_after_fix(tmp_path_factory, capsys, program, spec):
