@@ -172,6 +172,14 @@ def frozen(session: nox.Session) -> None:
 
 
 @nox.session
+def prune(session: nox.Session) -> None:
+    """The tests of `prune`, without torch: a job that checks an engine's source has none."""
+    install(session, None, "test")
+    paths = sorted(glob.glob("tests/tools/test_prune_*.py"))
+    session.run("pytest", "--confcutdir", "tests/tools", *paths, *session.posargs, env={"PYTHONPATH": "tests"})
+
+
+@nox.session
 @nox.parametrize("torch", [nox.param(torch, id=torch) for torch in CHOSEN["matrix-torches"]])
 def support(session: nox.Session, torch: str) -> None:
     """Writes what one torch gets into docs/support.md. For when a shim, a requirement or a reason has changed."""

@@ -21,8 +21,11 @@ case "${COMPAT_COMMAND:-}" in
     ;;
   prune)
     [ -n "${COMPAT_TORCH:-}" ] || fail "the command prune needs the input torch"
-    arguments=(prune --torch "$COMPAT_TORCH")
-    if [ ${#paths[@]} -gt 0 ]; then arguments+=("${paths[@]}"); fi
+    arguments=(prune)
+    while IFS= read -r line; do
+      if [ -n "$line" ]; then arguments+=(--torch "$line"); fi
+    done <<< "$COMPAT_TORCH"
+    if [ ${#paths[@]} -gt 0 ]; then arguments+=(--format github "${paths[@]}"); fi
     ;;
   vendor-check)
     [ ${#paths[@]} -eq 1 ] || fail "the command vendor-check needs one path"

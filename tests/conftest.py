@@ -17,7 +17,7 @@ from typing import Any
 import hypothesis
 import pytest
 import torch
-from helpers.this_torch import ROOT, same_on_every_torch  # noqa: F401 (test_prune.py takes it from here)
+from helpers.this_torch import ROOT
 from helpers.torch_state import same, state
 from helpers.warm import Warm
 

@@ -1,0 +1,216 @@
+"""Mark the places of a file that may read torch's version, by the names in them: they are worth evaluating.
+
+Too much is marked rather than too little. Whether a marked expression depends on the version is found by evaluating it.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from itertools import islice
+
+from . import prior
+from .library import FUNCTIONS as LIBRARY
+from .scopes import Module, Scope, last_name
+from .tree import FUNCTIONS, children, statements, walk
+
+_ASKERS = re.compile(r"(?i)version|distribution|require|compare|implement_for|import|spec|module|package|get")
+_REQUIREMENT = re.compile(r"\s*torch\s*([<>=!~]|$)")
+_COMPARERS = re.compile(r"(?i)version|compare|at_least|newer|older|check")
+_LONGEST = 80  # statements of a function that may be a helper
+_STATEMENTS = (ast.Assign, ast.AnnAssign, ast.NamedExpr, ast.AugAssign)
+
+Key = tuple["Scope | None", str]  # a name and the scope that binds it; None for an attribute
+
+
+class Interest:
+    """The names of one file that tell of torch's version, and the nodes in which one of them occurs."""
+
+    def __init__(self, module: Module) -> None:
+        self.module = module
+        self.names: set[Key] = set()
+        self._aliases = {"torch"}
+        self._own: set[ast.AST] = set()  # nodes that read the version themselves
+        self._asks_source: set[ast.AST] = set()  # nodes that read attributes of torch
+        self._keys: dict[ast.AST, Key] = {}
+        self._seen: dict[Key, list[ast.AST]] = {}
+        self._imported: list[tuple[str, Key]] = []  # names as other files offer them, and as they are bound here
+        self._modules: set[str] = set()
+        self._makers: list[tuple[set[Key], list[ast.expr]]] = []  # names, and the expressions that they are made of
+        self._collect(module.tree, module.scope)
+        self._own |= {
+            node
+            for key, nodes in self._seen.items()
+            if key[1] == "__version__"
+            for node in nodes
+            if self._is_torch(node)
+        }
+
+    def _collect(self, tree: ast.AST, scope: Scope) -> None:
+        todo: list[tuple[ast.AST, Scope]] = [(tree, scope)]
+        while todo:
+            node, scope = todo.pop()
+            self._visit(node, scope)
+            inner = self.module.scope_of.get(node)
+            for child in children(node):
+                outside = inner is None or (isinstance(node, FUNCTIONS) and child in node.decorator_list)
+                todo.append((child, scope if outside or inner is None else inner))
+
+    def _visit(self, node: ast.AST, scope: Scope) -> None:
+        if isinstance(node, ast.Name):
+            self._key(node, (scope.find(node.id) or self.module.scope, node.id))
+        elif isinstance(node, ast.Attribute):
+            self._key(node, (None, node.attr))
+        elif isinstance(node, ast.Call):
+            self._call(node)
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            self._import(node, scope)
+        elif isinstance(node, FUNCTIONS):
+            names: set[Key] = {(scope, node.name)} | ({(None, node.name)} if scope.is_class else set())
+            self._makers.append((names, list(_returned(node))))
+        elif isinstance(node, ast.If):
+            for each in (*node.body, *node.orelse):
+                if isinstance(each, (ast.Assign, ast.AnnAssign)) and isinstance(each.value, ast.Constant):
+                    self._makers.append((self._targets(each, scope), [node.test]))
+        if isinstance(node, _STATEMENTS) and node.value is not None:
+            self._makers.append((self._targets(node, scope), [node.value]))
+
+    def _key(self, node: ast.AST, key: Key) -> None:
+        self._keys[node] = key
+        self._seen.setdefault(key, []).append(node)
+
+    def _targets(self, node: ast.AST, scope: Scope) -> set[Key]:
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]  # type: ignore[attr-defined]
+        inside = [each for target in targets for each in walk(target)]
+        attributes: set[Key] = {(None, each.attr) for each in inside if isinstance(each, ast.Attribute)}
+        names = {each.id for each in inside if isinstance(each, ast.Name)}
+        if attributes:
+            return attributes
+        found: set[Key] = {(scope.find(name) or self.module.scope, name) for name in names}
+        return found | {(None, name) for name in names if scope.is_class}
+
+    def _import(self, node: ast.Import | ast.ImportFrom, scope: Scope) -> None:
+        for alias in node.names:
+            name = alias.asname or alias.name.partition(".")[0]
+            self._modules |= set(alias.name.split("."))
+            if isinstance(node, ast.Import):
+                self._aliases |= {name} if alias.name == "torch" else set()
+                continue
+            self._imported.append((alias.name, (scope, name)))
+            from_torch = not node.level and (node.module or "").partition(".")[0] == "torch"
+            if from_torch and alias.name == "__version__":
+                self.names.add((scope, name))
+            elif from_torch and alias.name in ("version", "torch_version"):
+                self._aliases.add(name)
+
+    def _is_torch(self, node: ast.AST) -> bool:
+        inside = walk(node)
+        names = {each.id for each in inside if isinstance(each, ast.Name)}
+        constants = {each.value for each in inside if isinstance(each, ast.Constant)}
+        return bool(names & self._aliases or "torch" in constants or any(re.fullmatch("_*torch_?", n) for n in names))
+
+    def _call(self, node: ast.Call) -> None:
+        """`version("torch")`, `RequirementCache("torch>=2.4")`, `getattr(torch, "__version__")`."""
+        name = last_name(node)
+        given = (*node.args, *(keyword.value for keyword in node.keywords))
+        texts = [each.value for each in given if isinstance(each, ast.Constant) and isinstance(each.value, str)]
+        if name in ("hasattr", "getattr") and node.args:
+            roots = {each.id for each in walk(node.args[0]) if isinstance(each, ast.Name)}
+            if roots & self._aliases or "torch" in roots:
+                (self._own if "__version__" in texts else self._asks_source).add(node)
+        elif "torch" in texts or (any(map(_REQUIREMENT.match, texts)) and _ASKERS.search(name)):
+            self._own.add(node)
+
+    def grow(self, offered: dict[str, set[str]]) -> bool:
+        """Adds the names that other files offer, and those that are made of known ones. Whether there are new ones."""
+        before = len(self.names)
+        self.names |= {key for name, key in self._imported if name in offered or _tells(name)}
+        self.names |= {key for key in self._seen if _tells(key[1])}
+        self.names |= {(None, name) for name, places in offered.items() if places & self._modules}
+        grown = True
+        while grown:
+            grown = False
+            for bound, made_of in self._makers:
+                if not bound <= self.names and any(map(self._tells_version, made_of)):
+                    self.names |= bound
+                    grown = True
+        return len(self.names) > before
+
+    @property
+    def offers(self) -> set[str]:
+        """The names that other files may import."""
+        return {name for scope, name in self.names if scope is self.module.scope and name in scope.bound}
+
+    def marked(self, asks_source: bool) -> set[ast.AST]:
+        """The nodes that read the version or name something that tells of it, with all nodes around them."""
+        found: set[ast.AST] = set()
+        tokens = [*self._own, *(node for key in self.names for node in self._seen.get(key, []))]
+        for node in [*tokens, *(self._asks_source if asks_source else ())]:
+            each: ast.AST | None = node
+            while each is not None and each not in found:
+                found.add(each)
+                each = self.module.parents.get(each)
+        return found
+
+    def _tells_version(self, node: ast.AST | None) -> bool:
+        """Whether the value of an expression may be the version, a part of it, or the outcome of a comparison."""
+        tells = self._tells_version
+        if node in self._own:
+            return True
+        if isinstance(node, (ast.Name, ast.Attribute)):
+            return self._keys[node] in self.names or (isinstance(node, ast.Attribute) and tells(node.value))
+        if isinstance(node, ast.Call):
+            return self._call_tells(node)
+        if isinstance(node, ast.Compare):
+            return tells(node.left) or any(map(tells, node.comparators))
+        if isinstance(node, (ast.BoolOp, ast.JoinedStr)):
+            return any(map(tells, node.values))
+        if isinstance(node, (ast.Tuple, ast.List)):
+            return any(map(tells, node.elts))
+        if isinstance(node, ast.IfExp):
+            plain = all(isinstance(each, ast.Constant) or tells(each) for each in (node.body, node.orelse))
+            return plain and any(map(tells, (node.test, node.body, node.orelse)))
+        if isinstance(node, (ast.GeneratorExp, ast.ListComp)):
+            return tells(node.generators[0].iter)
+        if isinstance(node, ast.BinOp):
+            return tells(node.left) or tells(node.right)
+        if isinstance(node, ast.UnaryOp):
+            return tells(node.operand)
+        inner = (ast.Subscript, ast.NamedExpr, ast.Starred, ast.FormattedValue)
+        return isinstance(node, inner) and tells(node.value)
+
+    def _call_tells(self, node: ast.Call) -> bool:
+        if self._keys.get(node.func) in self.names:
+            return True
+        if isinstance(node.func, ast.Attribute) and self._tells_version(node.func.value):
+            return True
+        given = [*node.args, *(keyword.value for keyword in node.keywords)]
+        name = last_name(node)
+        if name in LIBRARY or _COMPARERS.search(name):
+            return any(map(self._tells_version, given))
+        return any(each in self._own or (_is_version(each) and self._tells_version(each)) for each in given)
+
+
+def _is_version(node: ast.expr) -> bool:
+    return "version" in last_name(node).lower()
+
+
+def _tells(name: str) -> bool:
+    return prior.tells(name) or prior.flag(name) is not None
+
+
+def _returned(node: ast.AST) -> Iterator[ast.expr]:
+    """Yield the results of a function, and the conditions under which it returns a constant."""
+    inside = list(islice(statements(node), _LONGEST + 1))
+    if len(inside) > _LONGEST:
+        return
+    for each in inside:
+        if isinstance(each, ast.Return) and each.value is not None:
+            yield each.value
+        elif isinstance(each, ast.If) and any(map(_returns_constant, (*each.body, *each.orelse))):
+            yield each.test
+
+
+def _returns_constant(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Return) and isinstance(node.value, ast.Constant) and node.value.value is not None

@@ -1,0 +1,527 @@
+"""Runs the statements that decide what a name holds or what a function returns."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from .evaluator import Evaluator, Frame
+from .scopes import CHANGES, Scope
+from .tree import COMPREHENSIONS, FUNCTIONS, children, walk
+from .values import List, Parts, Raised, Unknown, one_of, options, same, unknown
+from .versions import TooMuch
+
+Env = dict[str, Any]
+_UNBOUND = Unknown("is not bound")
+_MOST_STATES, _MOST_STEPS, _MOST_LAPS = 24, 3000, 64
+_QUIET = frozenset({"logger", "logging", "log", "warnings", "print", "LOGGER", "_logger", "warn", "info", "debug"})
+
+
+class Exit(NamedTuple):
+    """One way in which statements end: "next", "return", "raise", "break" or "continue"."""
+
+    how: str
+    env: Env
+    value: Any = None
+
+
+class Runner:
+    """Runs statements with every unknown condition taken both ways, so that each way has an environment of its own."""
+
+    def __init__(self, interpreter: Evaluator, wanted: frozenset[str] | None = None) -> None:
+        self.interpreter, self.wanted = interpreter, wanted
+        self.frame: Frame | None = None
+        self.in_try = 0
+
+    # The value of a name at a place in its scope.
+
+    def name_at(self, scope: Scope, name: str, site: ast.AST | None) -> Any:
+        """The value of `name` just before the statement `site`, or at the end of the scope."""
+        statements = _in_order(scope, name, site)
+        self.wanted = _needed(name, [statement for statement, _ in statements])
+        self.frame = Frame(scope, site, {})
+        envs: list[Env] = [{}]
+        for statement, how in statements:
+            if how == "loop":
+                value = self._in_loop(statement, name, scope)
+                envs = [{**env, name: value} for env in envs]
+                continue
+            exits = [exit_ for env in envs for exit_ in self.statement(statement, env)]
+            ended = [exit_.env for exit_ in exits if exit_.how in ("next", "raise" if how == "maybe" else "next")]
+            lost = {**envs[0], name: Unknown("the code that sets it raises an exception")}
+            envs = _distinct([*ended, *(envs if how == "maybe" else [])]) or [lost]
+        values = [env[name] for env in envs if name in env and env[name] is not _UNBOUND]
+        return one_of(values) if values else _UNBOUND
+
+    def _in_loop(self, loop: ast.stmt, name: str, scope: Scope) -> Any:
+        binders = [binder for binder in scope.bound[name] if _within(binder[1], loop, scope)]
+        if len(binders) == 1 and binders[0] == ("for", loop):
+            return self.interpreter.bound_value(binders[0], name, scope)
+        return self._lost(name)
+
+    def _lost(self, name: str) -> Unknown:
+        return Unknown(f"`{name}` is bound again in a loop", self.interpreter.world.touched)
+
+    # The result of a call.
+
+    def call(self, body: list[ast.stmt], frame: Frame) -> Any:
+        """The value that a call returns: one of those of all ways through the body."""
+        self.frame = frame
+        returned, raised = [], None
+        for exit_ in self.block(body, dict(frame.env or {})):
+            if exit_.how == "raise":
+                raised = exit_.value
+            else:
+                returned.append(exit_.value if exit_.how == "return" else None)
+        if not returned:
+            raise Raised(raised or "Exception")
+        if raised is not None:
+            self.interpreter.world.risky += 1
+        return one_of(returned)
+
+    def block(self, body: Iterable[ast.stmt], env: Env) -> list[Exit]:
+        envs, ended = [env], []
+        for statement in body:
+            going: list[Env] = []
+            for each in envs:
+                for exit_ in self.statement(statement, each):
+                    if exit_.how == "next":
+                        going.append(exit_.env)
+                    else:
+                        ended.append(exit_)
+            envs = _distinct(going)
+            if len(envs) + len(ended) > _MOST_STATES:
+                raise TooMuch("has too many ways through it")
+        return ended + [Exit("next", each) for each in envs]
+
+    def statement(self, node: ast.stmt, env: Env) -> list[Exit]:
+        interpreter = self.interpreter
+        interpreter.steps += 1
+        if interpreter.steps > _MOST_STEPS:
+            raise TooMuch("is too long to be followed")
+        run = getattr(self, f"_{type(node).__name__.lower()}", self._other)
+        risk, start = interpreter.world.risky, env
+        try:
+            exits: list[Exit] = run(node, dict(env))
+        except Raised as error:
+            return [Exit("raise", start, error.name)]
+        if self.in_try and interpreter.world.risky > risk and not _is_block(node):
+            exits = [*exits, Exit("raise", start, "")]  # something in it that is not known may raise anything
+        return exits
+
+    def value(self, node: ast.expr, env: Env) -> Any:
+        assert self.frame is not None
+        frame = self.frame
+        inner = type(frame)(
+            frame.scope, node if frame.site is None else _site(node, frame), env, frame.outer, frame.running
+        )
+        return self.interpreter.value(node, inner)
+
+    def _other(self, node: ast.stmt, env: Env) -> list[Exit]:
+        """A statement that is not followed: what it binds is not known."""
+        self.interpreter.world.risky += 1
+        return [
+            Exit(
+                "next",
+                {
+                    **env,
+                    **{name: Unknown(f"`{name}` is bound in a way that is not followed") for name in bound_in(node)},
+                },
+            )
+        ]
+
+    def _skips(self, node: ast.stmt) -> bool:
+        return self.wanted is not None and not (bound_in(node) & self.wanted)
+
+    def _pass(self, node: ast.stmt, env: Env) -> list[Exit]:
+        return [Exit("next", env)]
+
+    _global = _nonlocal = _pass
+
+    def _expr(self, node: ast.Expr, env: Env) -> list[Exit]:
+        call = node.value
+        if _root(call) in _QUIET:
+            return [Exit("next", env)]
+        owner = call.func.value if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) else None
+        if isinstance(owner, ast.Name) and isinstance(env.get(owner.id), (List, Parts, dict)):
+            return [Exit("next", self._with_change(env, owner.id, self._changed(env[owner.id], call, env)))]
+        if self.wanted is None or self.in_try or isinstance(call, ast.NamedExpr):
+            self.value(call, env)
+        for given in call.args if isinstance(call, ast.Call) else ():
+            if isinstance(given, ast.Name) and isinstance(env.get(given.id), (List, Parts, dict)):
+                env = self._with_change(env, given.id, Unknown("may be changed by a call"))
+        if not isinstance(call, ast.NamedExpr):
+            env = {**env, **{name: Unknown(f"`{name}` may be bound on the way") for name in bound_in(call)}}
+        return [Exit("next", env)]
+
+    def _with_change(self, env: Env, name: str, new: Any) -> Env:
+        """The names after an object changed in place. Other names of the same object are not known any more."""
+        held = env[name]
+        lost = {other: Unknown("is changed by another name") for other, value in env.items() if value is held}
+        return {**env, **lost, name: new}
+
+    def _changed(self, held: Any, call: Any, env: Env) -> Any:
+        name = call.func.attr
+        given = [self.value(argument, env) for argument in call.args]
+        if isinstance(held, List) and name == "append" and len(given) == 1:
+            return List((*held, given[0]))
+        if isinstance(held, List) and name == "extend" and len(given) == 1 and isinstance(given[0], tuple):
+            return List((*held, *given[0]))
+        return unknown(f"`.{name}` changes it", *given)
+
+    def _assign(self, node: ast.Assign, env: Env) -> list[Exit]:
+        if self._skips(node) and not self.in_try:
+            return [Exit("next", env)]
+        value = self.value(node.value, env)
+        for target in node.targets:
+            self._bind(target, value, env)
+        return [Exit("next", env)]
+
+    def _bind(self, target: ast.expr, value: Any, env: Env) -> None:
+        if isinstance(target, ast.Subscript) and isinstance(target.value, ast.Name) and target.value.id in env:
+            held, key = env[target.value.id], self.value(target.slice, env)
+            known = isinstance(held, dict) and isinstance(key, (str, int))
+            new = {**held, key: value} if known else Unknown("is changed under a key")
+            env.update(self._with_change(env, target.value.id, new))
+        env.update(self.interpreter.destructured(target, value))
+
+    def _annassign(self, node: ast.AnnAssign, env: Env) -> list[Exit]:
+        if node.value is not None and (self.in_try or not self._skips(node)):
+            self._bind(node.target, self.value(node.value, env), env)
+        return [Exit("next", env)]
+
+    def _augassign(self, node: ast.AugAssign, env: Env) -> list[Exit]:
+        if isinstance(node.target, ast.Name) and not self._skips(node):
+            old, new = self.value(ast.Name(node.target.id, ast.Load()), env), self.value(node.value, env)
+            interpreter = self.interpreter
+            env[node.target.id] = interpreter.lift(lambda a, b: interpreter.calculated(node.op, a, b), old, new)
+        elif isinstance(node.target, ast.Subscript) and isinstance(node.target.value, ast.Name):
+            env[node.target.value.id] = Unknown("is changed under a key")
+        return [Exit("next", env)]
+
+    def _delete(self, node: ast.Delete, env: Env) -> list[Exit]:
+        for target in node.targets:
+            if isinstance(target, ast.Name):
+                env[target.id] = Unknown(f"`{target.id}` is deleted", self.interpreter.world.touched)
+        return [Exit("next", env)]
+
+    def _import(self, node: ast.Import | ast.ImportFrom, env: Env) -> list[Exit]:
+        assert self.frame is not None
+        for alias in node.names:
+            name = alias.asname or (alias.name.partition(".")[0] if isinstance(node, ast.Import) else alias.name)
+            if name != "*" and (self.in_try or self.wanted is None or name in self.wanted):
+                env[name] = self.interpreter.imported(node, name, self.frame.scope.module)
+        return [Exit("next", env)]
+
+    _importfrom = _import
+
+    def _functiondef(self, node: ast.FunctionDef, env: Env) -> list[Exit]:
+        if not self._skips(node):
+            assert self.frame is not None
+            frame = type(self.frame)(self.frame.scope, node, env, self.frame.outer, self.frame.running)
+            env[node.name] = self.interpreter.decorated(node, frame)
+        return [Exit("next", env)]
+
+    def _classdef(self, node: ast.ClassDef, env: Env) -> list[Exit]:
+        if not self._skips(node):
+            assert self.frame is not None
+            env[node.name] = self.interpreter.bound_value(("class", node), node.name, self.frame.scope)
+        return [Exit("next", env)]
+
+    def _return(self, node: ast.Return, env: Env) -> list[Exit]:
+        return [Exit("return", env, None if node.value is None else self.value(node.value, env))]
+
+    def _raise(self, node: ast.Raise, env: Env) -> list[Exit]:
+        raised = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
+        return [Exit("raise", env, getattr(raised, "attr", getattr(raised, "id", "")))]
+
+    def _break(self, node: ast.Break, env: Env) -> list[Exit]:
+        return [Exit("break", env)]
+
+    def _continue(self, node: ast.Continue, env: Env) -> list[Exit]:
+        return [Exit("continue", env)]
+
+    def _assert(self, node: ast.Assert, env: Env) -> list[Exit]:
+        found = self.interpreter.truths(self.value(node.test, env))
+        exits = [Exit("next", env)] if True in found else []
+        return [*exits, Exit("raise", env, "AssertionError")] if False in found else exits
+
+    def _if(self, node: ast.If, env: Env) -> list[Exit]:
+        if self._skips(node) and not self.in_try and not _leaves(node):
+            return [Exit("next", env)]
+        found = self.interpreter.truths(self.value(node.test, env))
+        if len(found) > 1:
+            self.interpreter.world.undecided = ast.unparse(node.test)[:80]
+        exits = self.block(node.body, env) if True in found else []
+        return exits + (self.block(node.orelse, env) if False in found else [])
+
+    def _with(self, node: ast.With, env: Env) -> list[Exit]:
+        self.interpreter.world.risky += 1
+        for item in node.items:
+            if item.optional_vars is not None:
+                env.update({name: Unknown("is bound by `with`") for name in bound_in(item)})
+        quiet = [item for item in node.items if _root(item.context_expr) in ("suppress", "contextlib")]
+        exits = self.block(node.body, env)
+        return [Exit("next", e.env) if e.how == "raise" and quiet else e for e in exits]
+
+    def _try(self, node: ast.Try, env: Env) -> list[Exit]:
+        self.in_try += 1
+        try:
+            first = self.block(node.body, env)
+        finally:
+            self.in_try -= 1
+        exits: list[Exit] = []
+        for exit_ in first:
+            if exit_.how == "raise":
+                exits += self._handled(node, exit_)
+            elif exit_.how == "next" and node.orelse:
+                exits += self.block(node.orelse, exit_.env)
+            else:
+                exits.append(exit_)
+        exits = _distinct_exits(exits)
+        if not node.finalbody:
+            return exits
+        return [
+            end if end.how != "next" else exit_._replace(env=end.env)
+            for exit_ in exits
+            for end in self.block(node.finalbody, exit_.env)
+        ]
+
+    def _handled(self, node: ast.Try, raised: Exit) -> list[Exit]:
+        exits: list[Exit] = []
+        for handler in node.handlers:
+            caught = catches(handler, raised.value)
+            if caught is not False:
+                exits += self.block(handler.body, dict(raised.env))
+            if caught is True:
+                return exits
+        return [*exits, raised] if raised.value else exits
+
+    def _for(self, node: ast.For, env: Env) -> list[Exit]:
+        if self._skips(node) and not self.in_try and not _leaves(node):
+            return [Exit("next", env)]
+        iterable = self.value(node.iter, env)
+        items = None
+        if len(options(iterable)) == 1:
+            items = self.interpreter.sequence(iterable, characters=not _counts(node))
+        if items is None or len(items) > _MOST_LAPS:
+            return self._any_laps(node, env)
+        return self._laps(node, env, items)
+
+    def _laps(self, node: ast.For, env: Env, items: list[Any]) -> list[Exit]:
+        envs: list[Env] = [env]
+        left: list[Env] = []
+        ended: list[Exit] = []
+        for item in items:
+            going: list[Env] = []
+            for each in envs:
+                inner = dict(each)
+                self._bind(node.target, item, inner)
+                for exit_ in self.block(node.body, inner):
+                    if exit_.how in ("return", "raise"):
+                        ended.append(exit_)
+                    else:
+                        (left if exit_.how == "break" else going).append(exit_.env)
+            envs = _distinct(going)
+        for each in envs:
+            ended += self.block(node.orelse, each)
+        return ended + [Exit("next", each) for each in _distinct(left)]
+
+    def _any_laps(self, node: ast.For | ast.While, env: Env) -> list[Exit]:
+        """A loop that is not followed: what it binds is not known after it, nor in it."""
+        self.interpreter.world.risky += 1
+        lost = {**env, **{name: self._lost(name) for name in bound_in(node)}}
+        exits = self.block(node.body, dict(lost))
+        returned = [exit_ for exit_ in exits if exit_.how in ("return", "raise")]
+        return [*returned, Exit("next", lost), *([Exit("next", env)] if not isinstance(node, ast.While) else [])]
+
+    def _while(self, node: ast.While, env: Env) -> list[Exit]:
+        if self._skips(node) and not self.in_try and not _leaves(node):
+            return [Exit("next", env)]
+        for _ in range(_MOST_LAPS):
+            found = self.interpreter.truths(self.value(node.test, env))
+            if found == {False}:
+                return self.block(node.orelse, env)
+            exits = self.block(node.body, env) if found == {True} else []
+            if len(exits) != 1 or exits[0].how not in ("next", "continue"):
+                break
+            env = exits[0].env
+        return self._any_laps(node, env)
+
+
+def _site(node: ast.expr, frame: Frame) -> ast.AST:
+    return node if node in frame.scope.module.parents else frame.site or node
+
+
+def catches(handler: ast.ExceptHandler, name: str) -> bool | None:
+    """Whether a handler catches an exception of this name; None if it may."""
+    if handler.type is None:
+        return True if name else None
+    types = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
+    names = {getattr(each, "attr", getattr(each, "id", "")) for each in types}
+    if not name:
+        return None
+    family = {name, "Exception", "BaseException"} | _PARENTS.get(name, set())
+    return bool(names & family)
+
+
+_PARENTS = {
+    "ModuleNotFoundError": {"ImportError"},
+    "PackageNotFoundError": {"ModuleNotFoundError", "ImportError"},
+    "InvalidVersion": {"ValueError"},
+    "KeyError": {"LookupError"},
+    "IndexError": {"LookupError"},
+    "UnboundLocalError": {"NameError"},
+}
+
+
+@lru_cache(maxsize=20_000)
+def bound_in(node: ast.AST) -> set[str]:
+    """The names that a statement binds, in its own scope."""
+    names: set[str] = set()
+    todo = [node]
+    while todo:
+        each = todo.pop()
+        if isinstance(each, ast.Name) and not isinstance(each.ctx, ast.Load):
+            names.add(each.id)
+        elif isinstance(each, (ast.Import, ast.ImportFrom)):
+            names |= {alias.asname or alias.name.partition(".")[0] for alias in each.names}
+        elif not isinstance(each, ast.alias) and isinstance(name := getattr(each, "name", None), str):
+            names.add(name)
+        elif isinstance(each, ast.Subscript) and not isinstance(each.ctx, ast.Load):
+            names.add(getattr(each.value, "id", ""))
+        elif isinstance(each, ast.Call) and isinstance(each.func, ast.Attribute) and each.func.attr in CHANGES:
+            names.add(getattr(each.func.value, "id", ""))
+        elif isinstance(each, ast.MatchMapping):
+            names.add(each.rest or "")
+        if isinstance(each, COMPREHENSIONS):
+            names |= {inner.target.id for inner in walk(each) if isinstance(inner, ast.NamedExpr)}
+        elif not isinstance(each, (*FUNCTIONS, ast.ClassDef, ast.Lambda)):
+            todo += children(each)
+    return names
+
+
+def _needed(name: str, statements: list[ast.stmt]) -> frozenset[str]:
+    """The names that decide what `name` holds after these statements."""
+    needed = {name}.union(*(_tested(statement) for statement in statements))
+    assigned = [each for statement in statements for each in _assigned(statement)]
+    grown = True
+    while grown:
+        grown = False
+        for bound, read in assigned:
+            if bound & needed and not read <= needed:
+                needed |= read
+                grown = True
+    return frozenset(needed)
+
+
+@lru_cache(maxsize=20_000)
+def _tested(statement: ast.stmt) -> frozenset[str]:
+    """The names that conditions in a statement read."""
+    tests = [node.test for node in walk(statement) if isinstance(node, (ast.If, ast.While))]
+    return frozenset(n.id for test in tests for n in walk(test) if isinstance(n, ast.Name))
+
+
+@lru_cache(maxsize=20_000)
+def _assigned(statement: ast.stmt) -> list[tuple[set[str], set[str]]]:
+    """List the names that each assignment in a statement binds and reads."""
+    kinds = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.NamedExpr, ast.For)
+    return [
+        (bound_in(node), {n.id for n in walk(node) if isinstance(n, ast.Name)})
+        for node in walk(statement)
+        if isinstance(node, kinds)
+    ]
+
+
+def _in_order(scope: Scope, name: str, site: ast.AST | None) -> list[tuple[ast.stmt, str]]:
+    """The statements before a place that bind a name, and whether each is "sure" or "maybe" run, or is a "loop"."""
+    steps = scope.module.path_to(scope.module.statement(site), scope) if site is not None else []
+    if not steps:
+        return [(s, "sure") for s in scope.body if name in bound_in(s)]
+    found: list[tuple[ast.stmt, str]] = []
+    for parent, child in steps:
+        for block in _blocks_before(parent, child):
+            found += [(s, block[1]) for s in block[0] if name in bound_in(s)]
+        if name in _bound_by_header(child) and child is not steps[-1][1]:
+            found.append((child, "loop"))  # type: ignore[arg-type]
+        elif (
+            isinstance(child, (ast.For, ast.While, ast.AsyncFor))
+            and name in bound_in(child)
+            and child is not steps[-1][1]
+        ):
+            found.append((child, "loop"))
+    return found
+
+
+def _bound_by_header(node: ast.AST) -> set[str]:
+    """The names that `with ... as`, `except ... as` or `case` bind for the block below."""
+    if isinstance(node, (ast.With, ast.AsyncWith)):
+        return {name for item in node.items for name in bound_in(item)}
+    if isinstance(node, ast.match_case):
+        return bound_in(node.pattern)
+    return {node.name or ""} if isinstance(node, ast.ExceptHandler) else set()
+
+
+def _blocks_before(parent: ast.AST, child: ast.AST) -> list[tuple[list[ast.stmt], str]]:
+    """The statements that are run in a node before its child, and how sure that is."""
+    before: list[tuple[list[ast.stmt], str]] = []
+    if isinstance(parent, ast.Try):
+        in_handler = child in parent.handlers
+        if in_handler or child in parent.finalbody:
+            before.append((parent.body, "maybe"))
+        elif child in parent.orelse:
+            before.append((parent.body, "sure"))
+        if child in parent.finalbody:
+            before += [(parent.orelse, "maybe"), *((h.body, "maybe") for h in parent.handlers)]
+    for field in ("body", "orelse", "finalbody"):
+        block = getattr(parent, field, None)
+        if isinstance(block, list) and child in block:
+            before.append((block[: block.index(child)], "sure"))
+    return before
+
+
+def _distinct(envs: list[Env]) -> list[Env]:
+    found: list[Env] = []
+    for env in envs:
+        if not any(env.keys() == other.keys() and all(same(env[k], other[k]) for k in env) for other in found):
+            found.append(env)
+    return found
+
+
+def _distinct_exits(exits: list[Exit]) -> list[Exit]:
+    found: list[Exit] = []
+    for exit_ in exits:
+        if not any(
+            exit_.how == o.how and same(exit_.value, o.value) and len(_distinct([exit_.env, o.env])) == 1 for o in found
+        ):
+            found.append(exit_)
+    return found
+
+
+def _within(node: ast.AST, outer: ast.AST, scope: Scope) -> bool:
+    while node is not outer and node in scope.module.parents:
+        node = scope.module.parents[node]
+    return node is outer
+
+
+def _is_block(node: ast.stmt) -> bool:
+    return hasattr(node, "body") and not isinstance(node, (*FUNCTIONS, ast.ClassDef))
+
+
+@lru_cache(maxsize=20_000)
+def _leaves(node: ast.AST) -> bool:
+    return any(isinstance(n, (ast.Return, ast.Raise, ast.Break, ast.Continue)) for n in walk(node))
+
+
+def _counts(node: ast.For) -> bool:
+    """Whether a loop may count its laps, so that it matters how many digits a number has."""
+    counted = [n for n in walk(node) if isinstance(n, ast.AugAssign) and isinstance(n.value, ast.Constant)]
+    return any(not isinstance(n.value.value, str) for n in counted) or not isinstance(node.target, ast.Name)  # type: ignore[attr-defined]
+
+
+def _root(node: ast.expr) -> str:
+    while isinstance(node, (ast.Attribute, ast.Call)):
+        node = node.value if isinstance(node, ast.Attribute) else node.func
+    return node.id if isinstance(node, ast.Name) else ""
