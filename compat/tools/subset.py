@@ -6,11 +6,13 @@ import ast
 import json
 import re
 from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
+from .. import shims
 from ..adapters import NAMES, NEWEST_FIRST, minor_of
 from ..shims.base import Shim, all_shims, named
 from .scan.support import Modes, known
@@ -24,6 +26,7 @@ class Subset(NamedTuple):
     torch: str | None  # a specifier, as in ">=2.14"; None: every torch
     shims: tuple[str, ...] | None  # the names that were asked for; None: all
     left_out: dict[str, str]  # shims, each with the reason
+    helpers: tuple[str, ...]  # left out, as in "_copies": modules that only left-out shims import
     adapters: tuple[str, ...]  # left out, as in "torch_2_9"
 
     def covers(self, torch: str) -> bool:
@@ -35,7 +38,7 @@ class Subset(NamedTuple):
         folder, _, name = path.removesuffix(".py").rpartition("/")
         if folder == "adapters":
             return name in self.adapters
-        return folder in ("shims", "selfcheck/reproducers") and name in self.left_out
+        return folder in ("shims", "selfcheck/reproducers") and name in (*self.left_out, *self.helpers)
 
     def trim(self, path: str, source: bytes) -> bytes:
         """Remove the imports of modules that are left out, and the lines that list their names.
@@ -75,12 +78,17 @@ def subset(torch: str | None, shims: Collection[str] | None) -> Subset:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in unused.items() if name in (asked or NAMES))
         raise ValueError(f"a copy with these --shims for torch {torch} would be empty: {reasons}")
     left_out = {name: unused.get(name, "not among --shims") for name in NAMES if name not in needed}
-    return Subset(torch, asked, left_out, tuple(adapters))
+    helpers = tuple(sorted(name for name in _modules() if re.match("_[^_]", name) and name not in needed))
+    return Subset(torch, asked, left_out, helpers, tuple(adapters))
+
+
+def _modules() -> dict[str, Path]:
+    return {path.stem: path for path in Path(next(iter(shims.__path__))).glob("*.py")}
 
 
 def _needed(names: set[str]) -> set[str]:
-    """Return these shims and the shims whose modules theirs import."""
-    modules = {shim.name: shim for shim in all_shims()}
+    """Return the modules of these shims, and the modules beside them that theirs import."""
+    modules = _modules()
     todo, needed = list(names), set(names)
     while todo:
         imported = set(_imports(modules[todo.pop()])) & modules.keys()
@@ -89,13 +97,10 @@ def _needed(names: set[str]) -> set[str]:
     return needed
 
 
-def _imports(shim: Shim) -> Iterator[str]:
-    from .. import shims
-
-    path = f"{next(iter(shims.__path__))}/{shim.name}.py"
-    with open(path, encoding="utf-8") as file:
-        tree = ast.parse(file.read())
-    yield from (node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level == 1)
+def _imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level == 1:
+            yield from [node.module] if node.module else (alias.name for alias in node.names)
 
 
 # --- torches -------------------------------------------------------------------------------------------------------

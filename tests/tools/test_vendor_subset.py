@@ -93,7 +93,7 @@ def test_every_left_out_fix_is_native_on_every_recorded_torch_in_the_range() -> 
 
 
 def test_without_a_range_or_names_nothing_is_left_out() -> None:
-    assert subset(None, None) == (None, None, {}, ())
+    assert subset(None, None) == (None, None, {}, (), ())
 
 
 def test_named_shims_are_kept_with_the_shims_that_they_import() -> None:
@@ -286,3 +286,11 @@ def test_a_header_that_is_no_comment_is_refused(
     assert main(["vendor", str(place), "--header", str(tmp_path / "code.txt")]) == 2
     assert "it can be a file of Python comments" in capsys.readouterr().err
     assert not place.exists()
+
+
+def test_helper_module_goes_with_the_last_shim_that_imports_it() -> None:
+    chosen, other = subset(None, ["kept_snapshots"]), subset(None, ["fx_strides"])
+    assert not any(chosen.removes(f"shims/{name}.py") for name in ("_copies", "_buffers", "base", "__init__"))
+    assert all(other.removes(f"shims/{name}.py") for name in ("_copies", "_buffers"))
+    assert not any(other.removes(f"shims/{name}.py") for name in ("base", "__init__"))
+    assert subset(None, None).helpers == ()
