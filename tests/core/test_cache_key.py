@@ -121,7 +121,7 @@ def test_cache_key_covers_numerics_but_not_fixes_without_codegen_changes() -> No
     compat.uninstall("operator_str")
 
 
-CHANGING = {"realize_on_reuse", "cpp_indirect_assert", "fx_strides", "pattern_matcher_dtypes", "view_meta_cache"}
+CHANGING = {shim.name for shim in all_shims() if shim.changes_codegen}
 KEYS = """
 import compat, json
 from compat.shims.base import all_shims

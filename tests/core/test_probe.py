@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import itertools
+import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
@@ -76,11 +77,20 @@ REQUIREMENTS = [r for shim in all_shims() for r in (*shim.native, *shim.backport
 INSTALLED = SourceReader.installed(torch.__path__[0])
 
 
+# The source does not tell what these are: a descriptor, a decorated function, a field's default.
+ONLY_LIVE = {
+    "torch._subclasses.fake_tensor:FakeTensor.item_memo",
+    "torch._inductor.fx_passes.post_grad:pointless_cumsum_replacement",
+    "torch._inductor.fx_passes.reinplace:InplaceableOp.extra_check",
+}
+
+
 @pytest.mark.parametrize("requirement", REQUIREMENTS, ids=str)
 def test_readers_agree_on_every_shim_requirement(requirement):
     live, source = answer(requirement, live_reader()), answer(requirement, INSTALLED)
     assert live.holds is not None
-    if isinstance(requirement, Behaves) and source.holds is None:  # source text cannot tell how torch behaves
+    behaves = isinstance(requirement, Behaves)  # source text cannot tell how torch behaves
+    if source.holds is None and (behaves or requirement.target in ONLY_LIVE):
         assert source.requirement == live.requirement
     else:
         assert live == source
@@ -95,7 +105,8 @@ def test_readers_agree_on_every_name_in_probed_modules():
                 read = found_or_why(INSTALLED, target)
                 # An import makes a submodule an attribute of its package. The source has no such name.
                 submodule = isinstance(thing, ModuleType) and thing.__name__ == f"{module}.{name}"
-                if not name.startswith("__") and ".__" not in target and read != "Undecided" and not submodule:
+                is_private = re.search(r"\.__|\._\w+?__\w", target)  # as written, and as Python renames it
+                if not name.startswith("__") and not is_private and read != "Undecided" and not submodule:
                     assert read == found_or_why(live_reader(), target), target
                     compared += 1
     assert compared > 15

@@ -26,7 +26,10 @@ def outcome() -> str:
         for factor in (2, 7):
             torch._dynamo.reset()
             random.seed(0)
-            results.append(float(_compiled(factor)(torch.eye(2))[0, 0]))
+            try:
+                results.append(float(_compiled(factor)(torch.eye(2))[0, 0]))
+            except RuntimeError as error:  # on 2.9, whose message holds a random name
+                return str(error).partition(":")[0]
             drawn.append(random.random())
     if results != [2.0, 7.0]:
         return (
