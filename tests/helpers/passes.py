@@ -1,6 +1,6 @@
 """A backend that runs Inductor's passes and then the graph, without generated code.
 
-It tells in a second what the passes make of a program. What the lowering makes of it needs
+It tells in a second what the passes make of a program. The result of the lowering needs
 a C++ compiler, and half a minute.
 """
 

@@ -1,4 +1,4 @@
-"""What the tests of `prune` share: supposed torches, and the outcomes for one file."""
+"""Shared by the tests of `prune`: supposed torches, and the outcomes for one file."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ def test_second_process_hits_only_for_its_own_dtype(warm: Warm, tmp_path: Path) 
 
 
 def keyed(program: Callable[[torch.Tensor], torch.Tensor]) -> str:
-    """What the shim makes of the key "akey" of this program's graph."""
+    """Return the key that the shim makes of "akey" for the graph of this program."""
     graphs: list[Any] = []
 
     def backend(graph: Any, inputs: Any) -> Any:

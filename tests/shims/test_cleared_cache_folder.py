@@ -26,7 +26,7 @@ NATIVE = RELEASE >= (2, 15)
 
 
 class Cache:
-    """What torch's cache classes give to the mixin, with one folder for all keys."""
+    """Stands for what torch's cache classes give to the mixin, with one folder for all keys."""
 
     root = Path()
 

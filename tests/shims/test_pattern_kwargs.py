@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from helpers.this_torch import RELEASE
+from torch import library as torch_library
 from torch._higher_order_ops.auto_functionalize import auto_functionalized
 from torch.fx.experimental.proxy_tensor import make_fx
 
@@ -15,10 +16,10 @@ import compat
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 aten = torch.ops.aten
-LIBRARY = torch.library.Library("test_pattern_kwargs", "FRAGMENT")
+LIBRARY = torch_library.Library("test_pattern_kwargs", "FRAGMENT")
 LIBRARY.define("scale(Tensor x, Tensor(a!) out, float by=2.0) -> ()")
 LIBRARY.impl("scale", lambda x, out, by=2.0: out.copy_(x * by), "CompositeExplicitAutograd")
-torch.library.register_fake("test_pattern_kwargs::scale", lambda x, out, by=2.0: None, lib=LIBRARY)
+torch_library.register_fake("test_pattern_kwargs::scale", lambda x, out, by=2.0: None, lib=LIBRARY)
 SCALE = torch.ops.test_pattern_kwargs.scale.default
 
 X, Y = torch.arange(4.0).view(2, 2) + 1, torch.ones(2, 2)

@@ -1,4 +1,4 @@
-"""What of compat itself no torch in a range needs."""
+"""The parts of compat itself that no torch in a range needs."""
 
 import ast
 import re

@@ -10,7 +10,7 @@ from packaging.version import Version
 
 from . import prior, text
 from .evaluator import Evaluator, Frame
-from .library import model_of
+from .known_functions import model_of
 from .operations import accepted
 from .regex import Found
 from .scopes import last_name

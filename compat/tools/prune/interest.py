@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from . import prior
-from .library import FUNCTIONS as LIBRARY
+from .known_functions import FUNCTIONS as KNOWN
 from .scopes import Module, Scope, last_name
 from .tree import FUNCTIONS, children, statements, walk
 
@@ -187,7 +187,7 @@ class Interest:
             return True
         given = [*node.args, *(keyword.value for keyword in node.keywords)]
         name = last_name(node)
-        if name in LIBRARY or _COMPARERS.search(name):
+        if name in KNOWN or _COMPARERS.search(name):
             return any(map(self._tells_version, given))
         return any(each in self._own or (_is_version(each) and self._tells_version(each)) for each in given)
 

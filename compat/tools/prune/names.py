@@ -13,7 +13,7 @@ from packaging.version import Version
 from . import prior
 from .attributes import attribute
 from .evaluator import Evaluator, Frame
-from .library import FUNCTIONS as LIBRARY
+from .known_functions import FUNCTIONS as KNOWN
 from .operations import order
 from .scopes import Binding, Module, Scope, last_name
 from .statements import Runner
@@ -361,7 +361,7 @@ def is_simple(binding: Binding) -> bool:
 def _is_constant(node: ast.AST) -> bool:
     inside = walk(node)
     calls = [last_name(n) for n in inside if isinstance(n, ast.Call)]
-    return len(inside) < 200 and all(name in LIBRARY for name in calls)
+    return len(inside) < 200 and all(name in KNOWN for name in calls)
 
 
 def _is_for_typing(node: ast.AST, module: Module) -> bool:
