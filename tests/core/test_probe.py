@@ -77,8 +77,9 @@ REQUIREMENTS = [r for shim in all_shims() for r in (*shim.native, *shim.backport
 INSTALLED = SourceReader.installed(torch.__path__[0])
 
 
-# The source does not tell what these are: a descriptor, a decorated function, a field's default.
+# The source does not tell what these are (a descriptor, a decorated function, a field's default) or do.
 ONLY_LIVE = {
+    "torch._functorch._aot_autograd.autograd_cache:check_node_safe",
     "torch._subclasses.fake_tensor:FakeTensor.item_memo",
     "torch._inductor.fx_passes.post_grad:pointless_cumsum_replacement",
     "torch._inductor.fx_passes.reinplace:InplaceableOp.extra_check",

@@ -81,6 +81,7 @@ def run(
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("training", [False, True], ids=["inference", "training"])
 @pytest.mark.parametrize("outside", [False, True], ids=["off outside", "on outside"])
 def test_each_ambient_dtype_gets_its_own_code(outside: bool, training: bool, warm: Warm, tmp_path: Path) -> None:
@@ -89,6 +90,7 @@ def test_each_ambient_dtype_gets_its_own_code(outside: bool, training: bool, war
     assert found["inner"][1] == 2  # the second time both come from the cache
 
 
+@pytest.mark.slow
 def test_without_shim_one_dtype_gets_the_code_of_the_other(warm: Warm, tmp_path: Path) -> None:
     found = [warm(run, str(tmp_path / str(outside)), False, DTYPES, outside, False) for outside in (False, True)]
     off, on = [{name for name, (right, _) in each.items() if not right} for each in found]
@@ -102,6 +104,7 @@ def test_without_shim_one_dtype_gets_the_code_of_the_other(warm: Warm, tmp_path:
         assert (off, on) == ({"inner"}, {"plain", "inner"})
 
 
+@pytest.mark.slow
 def test_second_process_hits_only_for_its_own_dtype(warm: Warm, tmp_path: Path) -> None:
     for dtype, hits in ((torch.bfloat16, 0), (torch.float16, 0), (torch.bfloat16, 1), (torch.float16, 1)):
         assert warm(run, str(tmp_path), True, (dtype,), False, False)["inner"] == (True, hits)

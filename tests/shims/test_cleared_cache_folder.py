@@ -255,6 +255,7 @@ RACES: dict[str, Callable[[Path], list[tuple[Any, str, Any]]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("install", [True, False])
 def test_compile_goes_on_at_every_step(install: bool, warm: Warm, tmp_path: Path) -> None:
     said = dict(zip(RACES, warm(compiled, str(tmp_path), install, tuple(RACES))))

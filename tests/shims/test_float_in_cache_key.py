@@ -187,6 +187,7 @@ TO_2_14 = ["clamp", "sizes"]
 FEW = ["pad", "layer_norm", "attention", "interpolate", "clamp", "sizes", "inner graph"]
 
 
+@pytest.mark.slow
 def test_without_shim_operators_get_an_earlier_value(warm: Warm, tmp_path: Path) -> None:
     names = [*EVERYWHERE, *TO_2_14, "condition", "any value"]
     wrong = {name for values in (FIRST, SECOND) for name in warm(run, str(tmp_path), False, names, values)[0]}
@@ -201,6 +202,7 @@ def test_with_shim_each_operator_gets_its_value_in_two_processes(warm: Warm, tmp
     assert hits > 2 * len(names)  # equal values still find their entries
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "how",
     [{"training": True}, {"dynamic": True}, {"enable_autograd_cache": False}, {"bundled_autograd_cache": True}],
@@ -222,6 +224,7 @@ def test_hit_adds_its_guards_to_the_second_process(warm: Warm, tmp_path: Path) -
     assert hits >= 2 * len(names)
 
 
+@pytest.mark.slow
 def test_entries_saved_without_shim_are_not_read(warm: Warm, tmp_path: Path) -> None:
     names = ["pad", "attention"]
     for values in (FIRST, SECOND):
@@ -231,11 +234,13 @@ def test_entries_saved_without_shim_are_not_read(warm: Warm, tmp_path: Path) -> 
     assert warm(run, str(tmp_path), False, names, SECOND)[0] == names
 
 
+@pytest.mark.slow
 def test_entries_of_graphs_without_floats_are_read_with_shim(warm: Warm, tmp_path: Path) -> None:
     for install, hits in ((False, 0), (True, 1), (False, 1)):
         assert warm(run, str(tmp_path), install, ["no float"], [1.0]) == ([], hits)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FOR_ANY_VALUE)
 def test_code_for_any_value_is_shared_by_all_values(name: str, warm: Warm, tmp_path: Path) -> None:
     assert warm(run, str(tmp_path), True, [name], (0.5, 0.75)) == ([], 0)

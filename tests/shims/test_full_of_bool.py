@@ -59,6 +59,7 @@ def installed() -> Iterator[None]:
     compat.uninstall("full_of_bool")
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_every_form_counts_one_for_a_number(installed: None) -> None:
     def all_forms(x: torch.Tensor, n: int) -> list[torch.Tensor]:

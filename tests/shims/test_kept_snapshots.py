@@ -423,6 +423,7 @@ def test_right_graph_stays_the_same(function: Form, v2: bool) -> None:
 COMPILED = ("clone of a value", "list_argument", "index_of_a_value", "roll_a_value", "swap", "returned")
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_generated_code_is_right(installed: None) -> None:
     forms = {name: {**CALLS, **OTHERS}[name] for name in COMPILED}
@@ -430,6 +431,7 @@ def test_generated_code_is_right(installed: None) -> None:
         assert wrong(forms, torch.compile(call, fullgraph=True)) == set()
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_generated_code_has_right_gradients(installed: None) -> None:
     forms = {name: OTHERS[name] for name in OTHERS if name.startswith("gradient")}
@@ -437,6 +439,7 @@ def test_generated_code_has_right_gradients(installed: None) -> None:
         assert wrong(forms, torch.compile(call, fullgraph=True)) == set()
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_standalone_compile_keeps_copies(installed: None) -> None:
     from torch._inductor import standalone_compile
