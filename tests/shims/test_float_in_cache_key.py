@@ -199,6 +199,7 @@ def test_without_shim_operators_get_an_earlier_value(warm: Warm, tmp_path: Path)
     assert wrong == {*EVERYWHERE, *(TO_2_14 if RELEASE < (2, 15) else ())}
 
 
+@pytest.mark.slow
 def test_with_shim_each_operator_gets_its_value_in_two_processes(warm: Warm, tmp_path: Path) -> None:
     names = [*OPERATORS, *SOURCES]
     assert warm(run, str(tmp_path), True, names, FIRST)[0] == []
