@@ -24,6 +24,7 @@ from compat.tools.scan import scan
 needs_torch = pytest.mark.skipif(version.folder() is None, reason="torch is not installed")
 # The native mode of these shims depends on behaviour, which source never shows.
 BEHAVIOUR_ONLY = {shim.name for shim in all_shims() if any(isinstance(r, Behaves) for r in shim.native)}
+BEHAVIOUR_ONLY.add("inference_mode_cached")  # its own requirement tries the function
 
 
 @pytest.fixture(scope="module")
