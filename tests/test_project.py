@@ -287,6 +287,7 @@ def test_shim_that_four_edits_add_is_scanned(in_copy, with_another_shim, tmp_pat
     assert re.search(r"^thrown_away +auto +backport +native$", table, re.MULTILINE)
 
 
+@pytest.mark.slow
 @same_on_every_torch
 def test_shim_that_four_edits_add_is_on_the_generated_pages(in_copy, with_another_shim):
     in_copy("-m", "compat.tools.scan.support")
@@ -301,6 +302,7 @@ def test_shim_that_four_edits_add_is_on_the_generated_pages(in_copy, with_anothe
     assert line in (with_another_shim / "README.md").read_text()
 
 
+@pytest.mark.slow
 @same_on_every_torch
 def test_tests_that_go_through_all_shims_know_the_one_that_four_edits_add(in_copy):
     chosen = ["tests/tools/test_scan.py", "tests/shims/test_fixes.py", "-k", "thrown_away or every_fix or exactly"]

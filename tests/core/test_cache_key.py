@@ -49,7 +49,9 @@ def compiled(folder: str, who: str, aot: bool) -> list[Any]:
 
 
 @needs_compiler
-@pytest.mark.parametrize(("aot", "order"), [(True, ["stock", "ours"]), (False, ["ours", "stock"])])
+@pytest.mark.parametrize(
+    ("aot", "order"), [(True, ["stock", "ours"]), pytest.param(False, ["ours", "stock"], marks=pytest.mark.slow)]
+)
 def test_shared_compile_cache_keeps_stock_and_patched_code_apart(
     warm: Warm, tmp_path: Path, aot: bool, order: list[str]
 ) -> None:

@@ -20,6 +20,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from helpers.this_torch import same_on_every_torch
 
 import compat
 from compat import installation, reporting, selection
@@ -381,6 +382,7 @@ print("fine")
 """
 
 
+@same_on_every_torch
 def test_failing_shims_do_not_break_import_of_torch(python: Callable[..., subprocess.CompletedProcess]):
     done = python("-c", REAL_TORCH)
     assert (done.returncode, done.stdout) == (0, "fine\n"), done.stderr

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from helpers.shims import variant
-from helpers.this_torch import ASK, RELEASE
+from helpers.this_torch import ASK, RELEASE, same_on_every_torch
 from helpers.torch_state import made, same, split_kinds, state, status_of
 
 import compat
@@ -235,6 +235,7 @@ with compat.lazy_graph_module(mode={ask!r}):
 """
 
 
+@same_on_every_torch
 def test_uninstall_before_torch_import_leaves_torch_unpatched(python):
     got = python("-c", UNINSTALLED_BEFORE_TORCH.format(ask=ASK))
     assert got.returncode == 0, got.stderr
@@ -307,6 +308,7 @@ assert sys.meta_path == finders
 """
 
 
+@same_on_every_torch
 def test_install_without_torch_takes_effect_once_torch_appears(python):
     got = python("-c", TORCH_COMES_LATER)
     assert got.returncode == 0, got.stderr

@@ -295,7 +295,8 @@ def mirrored(folder: Path, hidden: list[str]) -> Path:
 
 
 # The first is what slim containers do. The others are random.
-@pytest.mark.parametrize("seed", [None, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(4))])
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [None, *range(4)])
 def test_key_of_real_torch_with_missing_files_is_equal_before_and_after_import(
     seed: int | None, tmp_path: Path, python: Callable[..., Any]
 ):

@@ -97,6 +97,7 @@ def test_readers_agree_on_every_shim_requirement(requirement):
         assert live == source
 
 
+@pytest.mark.slow
 def test_readers_agree_on_every_name_in_probed_modules():
     compared = 0
     for module in sorted({requirement.target.partition(":")[0] for requirement in REQUIREMENTS}):

@@ -232,6 +232,7 @@ print(told())
 """
 
 
+@same_on_every_torch
 def test_status_notices_torch_that_appears_later(python):
     got = python("-c", TORCH_THAT_COMES_LATER)
     assert (got.stdout.split(), got.stderr) == (["noop", BY_AUTO, BY_AUTO], "")

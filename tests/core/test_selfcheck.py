@@ -29,6 +29,7 @@ def outcomes(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     return given
 
 
+@same_on_every_torch
 def test_check_runs_reproducer_with_its_shim(python: Callable[..., subprocess.CompletedProcess[str]]) -> None:
     done = python("-m", "compat", "check", NAME)
     assert done.returncode == 0, done.stderr

@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Callable
 
 import pytest
+from helpers.this_torch import same_on_every_torch
 
 # Each piece of code makes one stand-in for torch. It runs in a process that has not imported torch.
 STAND_INS = {
@@ -172,6 +173,7 @@ print("ok")
 """
 
 
+@same_on_every_torch
 def test_copies_share_state_after_sys_modules_is_restored(python: Callable[..., subprocess.CompletedProcess]):
     from helpers.this_torch import ASK
 

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from helpers.this_torch import ASK, ROOT
+from helpers.this_torch import ASK, ROOT, same_on_every_torch
 from helpers.torch_state import made, same, split_kinds, state, status_of
 
 NAME = "lazy_graph_module"
@@ -132,6 +132,7 @@ def files(engines: Path) -> list[str]:
     return [sys.modules[name].__file__ for name in names if "_vendor." in name or name.startswith("compat.")]
 
 
+@same_on_every_torch
 def test_copies_load_only_their_own_modules(fresh, engines):
     loaded = fresh(files, engines)
     roots = [engines / copy for copy in COPIES.values()]

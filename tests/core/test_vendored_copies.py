@@ -51,7 +51,7 @@ print(json.dumps({{"modes": modes, "active": active, "key": copy.cache_key(), "f
 FLAT, NESTED = "kompat", "engine.third_party._vendor.compat"
 ONCE, SLOW = same_on_every_torch, pytest.mark.slow
 PLACES = [
-    pytest.param("folder", FLAT),
+    pytest.param("folder", FLAT, marks=ONCE),
     pytest.param("read-only folder", NESTED, marks=ONCE),
     pytest.param("zip", NESTED, marks=ONCE),
     pytest.param("folder", NESTED, marks=SLOW),

@@ -127,6 +127,7 @@ def keyed(program: Callable[[torch.Tensor], torch.Tensor]) -> str:
     return str(key)
 
 
+@pytest.mark.slow
 def test_only_graphs_with_autocast_get_another_key(warm: Warm) -> None:
     assert warm(keyed, plain) == "akey"
     assert len({warm(keyed, program) for program in (inside, inner)} - {"akey"}) == 1

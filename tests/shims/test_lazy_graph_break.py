@@ -99,6 +99,7 @@ def test_torch_that_recompiles_traced_modules_passes_native_check(monkeypatch: p
     uninstall("lazy_graph_break")
 
 
+@pytest.mark.slow
 def test_status_is_undecided_and_imports_nothing_before_dynamo(python: Callable[..., Any]) -> None:
     code = """if 1:
         import sys, torch, compat

@@ -79,10 +79,8 @@ def test_torch_with_the_rule_is_native_and_unpatched(monkeypatch: pytest.MonkeyP
         compat.realize_on_reuse(mode="backport")
 
 
-SLOWLY = [pytest.param(word, marks=pytest.mark.slow) for word in ("", "async+subprocess", "SERIALIZE")]
-
-
-@pytest.mark.parametrize("word", ["SUBPROCESS", *SLOWLY])
+@pytest.mark.slow
+@pytest.mark.parametrize("word", ["SUBPROCESS", "", "async+subprocess", "SERIALIZE"])
 def test_status_warns_if_inductor_compiles_in_a_subprocess(python: Callable[..., Any], word: str) -> None:
     code = f"""
 import compat

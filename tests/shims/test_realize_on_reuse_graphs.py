@@ -52,7 +52,12 @@ def wide(*xs: torch.Tensor) -> list[torch.Tensor]:
 
 @pytest.mark.parametrize(
     ("graph", "number", "more"),
-    [(long_chain, 100, 1), (sums_of_all, 100, config.max_fusion_size), (many_users, 30, 1), (wide, 200, 1)],
+    [
+        pytest.param(long_chain, 100, 1, marks=pytest.mark.slow),
+        pytest.param(sums_of_all, 100, config.max_fusion_size, marks=pytest.mark.slow),
+        (many_users, 30, 1),
+        pytest.param(wide, 200, 1, marks=pytest.mark.slow),
+    ],
     ids=["chain", "sums", "users", "wide"],
 )
 def test_kernels_of_large_graphs_get_few_more_arguments(graph: Callable[..., Any], number: int, more: int) -> None:

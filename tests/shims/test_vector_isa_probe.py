@@ -319,6 +319,7 @@ print(len(builds))
 """
 
 
+@pytest.mark.slow
 def test_next_process_with_another_cache_folder_compiles_nothing(
     tmp_path: Path,
 ) -> None:

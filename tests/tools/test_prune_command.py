@@ -4,9 +4,12 @@ import json
 import os
 
 import pytest
+from helpers.this_torch import same_on_every_torch
 from torch_trees import as_tree, written
 
 from compat.__main__ import main
+
+pytestmark = same_on_every_torch
 
 GATE = "import torch\nif torch.__version__ >= '2.5':\n    new()\nelse:\n    old()\n"
 OPEN = "import torch\nif torch.__version__ >= '2.12':\n    new()\n"

@@ -14,6 +14,8 @@ from compat.tools.prune.command import examine
 from compat.tools.prune.index import Index
 from compat.tools.prune.pins import torch_range
 
+pytestmark = same_on_every_torch
+
 IMPORTS = """\
 import importlib.metadata, operator, re
 import torch
@@ -257,12 +259,11 @@ GATES = st.recursive(
     max_leaves=4,
 )
 BUILDS = (".dev0", ".dev20260101", "a0", "a0+git1", "rc1", "rc2", "", "+cpu", "+cu130", "+rocm7.2", ".post1", "+git12")
-NUMBERS_OF_WORLD = [*(f"2.{minor}" for minor in (0, *range(7, 18), 99)), "3.0", "3.12"]
+NUMBERS_OF_WORLD = ["1.13", *(f"2.{minor}" for minor in (0, *range(7, 18), 99)), "3.0", "3.12"]
 WORLD = [f"{number}.{micro}{build}" for number in NUMBERS_OF_WORLD for micro in (0, 1, 7) for build in BUILDS]
 RANGES = [">=2.9,<2.12", ">=2.12", "==2.14.0", "==2.11.*", ">=2.10.0.dev0,!=2.12.0", "<2.13", ">=2.10", "2.14"]
 
 
-@same_on_every_torch
 @settings(deadline=None, max_examples=150)
 @given(GATES, st.sampled_from(RANGES))
 def test_constant_outcome_is_what_python_gives_on_every_version_of_the_range(tmp_path_factory, text, spec):
@@ -278,7 +279,8 @@ def test_constant_outcome_is_what_python_gives_on_every_version_of_the_range(tmp
     for gate, outcome in found:
         if outcome.startswith("always"):
             assert {bool(eval(gate, run)) for run in runs} == {outcome == "always true"}
-    if not re.search(r"flag|str\(| in |with|split\('\+|local|re\.", text):
+    # Below 2.13 there are more minors than this world has: 1.99 is none of them.
+    if spec != "<2.13" and not re.search(r"flag|str\(| in |with|split\('\+|local|re\.", text):
         whole = {eval(text, run) for run in runs}
         if len(whole) == 1:
             expected = f"always {whole.pop()}".lower()

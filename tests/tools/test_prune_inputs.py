@@ -6,11 +6,14 @@ import os
 from pathlib import Path
 
 import pytest
+from helpers.this_torch import same_on_every_torch
 from torch_trees import as_tree, written
 
 from compat.tools.prune.command import examine
 from compat.tools.prune.index import Index
 from compat.tools.prune.pins import torch_range
+
+pytestmark = same_on_every_torch
 
 VLLM = "COMPAT_TEST_VLLM"  # a folder that holds vLLM 0.33.0's `vllm`
 DATA = Path(__file__).parents[1] / "data" / "prune"

@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 from helpers.shims import variant
+from helpers.this_torch import same_on_every_torch
 
 from compat.__main__ import main
 from compat.adapters import NEWEST_FIRST, minor_of
 from compat.shims.base import all_shims
 from compat.tools.prune import own_shims
 from compat.tools.prune.pins import torch_range
+
+pytestmark = same_on_every_torch
 
 
 def test_no_torch_from_2_12_on_needs_the_backport_of_lazy_graph_module(capsys):

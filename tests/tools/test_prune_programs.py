@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from compat.tools.prune.command import run
 from compat.tools.prune.pins import torch_range
 
+pytestmark = same_on_every_torch
+
 HEAD = """\
 import torch
 from packaging.version import Version
@@ -151,7 +153,6 @@ def truths(source, version, seed):
     return found
 
 
-@same_on_every_torch
 @settings(deadline=None, max_examples=40, phases=NO_SHRINKING, derandomize=True)
 @given(programs(), st.sampled_from(SPECS))
 def test_condition_that_is_always_one_thing_is_that_in_every_run(tmp_path_factory, program, spec):
@@ -190,7 +191,6 @@ def notes(source, version, seed):
     return found
 
 
-@same_on_every_torch
 @settings(
     deadline=None,
     max_examples=30,

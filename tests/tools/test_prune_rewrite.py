@@ -4,12 +4,15 @@ import ast
 from pathlib import Path
 
 import pytest
+from helpers.this_torch import same_on_every_torch
 
 pytest.importorskip("libcst")
 
 from compat.tools.prune.command import examine, run
 from compat.tools.prune.index import Index
 from compat.tools.prune.pins import torch_range
+
+pytestmark = same_on_every_torch
 
 DATA = Path(__file__).parents[1] / "data" / "prune"
 HEAD = "import torch\nnew = torch.__version__ >= '2.5'\n"

@@ -1,12 +1,15 @@
 """Regions of versions: what specifiers accept, how regions compare, and how they are split."""
 
 import pytest
+from helpers.this_torch import same_on_every_torch
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from compat.tools.prune.pins import torch_range
 from compat.tools.prune.specifiers import accepts, regions_of
 from compat.tools.prune.versions import EVERY, LOCAL, Region, Split, Unclear, compare, refine, stage_of
+
+pytestmark = same_on_every_torch
 
 FORMS = (".dev0", ".dev20260101", "a0", "a0+git1", "b1", "rc1", "rc2", "", "+cpu", "+cu130", ".post1", ".post1+cpu")
 NUMBERS = [f"{major}.{minor}.{micro}" for major in (1, 2, 3) for minor in (0, 9, 10, 12, 14, 99) for micro in (0, 1, 9)]

@@ -48,6 +48,7 @@ def test_static_answer_equals_live_answer(name, static):
         assert (read.requirement, read.holds) in ((ran.requirement, ran.holds), (ran.requirement, None))
 
 
+@pytest.mark.slow
 @same_on_every_torch
 @needs_torch
 def test_wheel_tree_package_and_environment_give_same_answers(tmp_path, static):

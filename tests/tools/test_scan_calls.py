@@ -317,6 +317,7 @@ print(json.dumps({name: exists(name) for name in sys.argv[1:]}))
 """
 
 
+@pytest.mark.slow
 def test_a_decided_answer_is_that_of_the_running_torch(python):
     with opened(version.folder()) as read:
         names = Names(read)

@@ -6,10 +6,13 @@ import zipfile
 
 import pytest
 import torch_trees as trees
+from helpers.this_torch import same_on_every_torch
 
 from compat.__main__ import main
 from compat.tools.scan import scan
 from compat.tools.scan.progress import progress
+
+pytestmark = same_on_every_torch
 
 
 def tree(folder, torch="2.12.0"):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.this_torch import ASK
+from helpers.this_torch import ASK, same_on_every_torch
 
 import compat
 from compat import shims
@@ -20,6 +20,8 @@ from compat.shims.base import all_shims
 from compat.tools import vendor
 from compat.tools.scan.support import known
 from compat.tools.subset import subset
+
+pytestmark = same_on_every_torch
 
 HEADER = "# SPDX-License-Identifier: Apache-2.0\n# SPDX-FileCopyrightText: the engine\n"
 FIXES = {shim.name for shim in all_shims() if shim.kind == "fix"}
