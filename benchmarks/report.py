@@ -41,6 +41,15 @@ TEXT = """# Benchmarks
 
 [lazy_graph_module.md](lazy_graph_module.md) explains the rows.
 
+## Torch 2.13 and later
+
+![Graph copy, lazy split and first compile with and without the shims](../benchmarks/results/current_torches.svg)
+
+`fx_node_creation` makes FX nodes in the time of torch 2.12, and `vector_isa_probe` keeps the answers of the compiler
+for the next cache folder. The first folder of all has to ask the compiler in any case.
+
+{current}
+
 ## Residual chains
 
 ![Loads and run time of a residual chain against its depth](../benchmarks/results/realize_on_reuse.svg)
@@ -91,6 +100,55 @@ def chart(found: list[dict[str, Any]]) -> None:
     axes.legend(fontsize=8, frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(FOLDER / "lazy_graph_module.svg", metadata={"Date": None})
+
+
+def current_chart(result: dict[str, Any]) -> None:
+    """Draw what the shims for current torches save."""
+    copy, split, compiled = (result[name] for name in ("graph_copy", "lazy_split", "first_compile"))
+    older = f"torch {copy['torches']['reference'].partition('+')[0]}"
+    plain = f"torch {release(result)}"
+    panels = {
+        "copy of a graph, µs a node": {
+            plain: copy["least_us_per_node"]["torch"],
+            "compat": copy["least_us_per_node"]["compat"],
+            older: copy["least_us_per_node"]["reference"],
+        },
+        "split of a transformer, ms": {
+            plain: split["median_ms"]["plain"],
+            "lazy": split["median_ms"]["compat"],
+            "lazy, with\nfx_node_creation": split["median_ms"]["compat with fx_node_creation"],
+        },
+        "first compile in a new folder, s": {
+            plain: compiled["median_seconds"]["torch"],
+            "compat": compiled["median_seconds"]["compat"],
+        },
+    }
+    figure, row = plt.subplots(1, 3, figsize=(9, 2.8), layout="constrained")
+    for axes, (title, values) in zip(row, panels.items()):
+        axes.bar_label(axes.bar(list(values), list(values.values()), 0.6), fmt="%.1f", fontsize=8)
+        axes.set_title(title, fontsize=10)
+        axes.tick_params(labelsize=8)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(FOLDER / "current_torches.svg", metadata={"Date": None})
+
+
+CURRENT_ROWS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "copying a graph, torch over torch 2.12.1": lambda r: f"{r['graph_copy']['torch_over_reference']:.2f}x",
+    "copying with `fx_node_creation`, over torch 2.12.1": lambda r: f"**{r['graph_copy']['compat_over_reference']:.2f}x**",
+    "plain split over lazy split": lambda r: f"{r['lazy_split']['plain_over']['compat']:.2f}x",
+    "plain split over lazy split with `fx_node_creation`": lambda r: (
+        f"**{r['lazy_split']['plain_over']['compat with fx_node_creation']:.2f}x**"
+    ),
+    "first compile in a cache folder, the first one of all: torch": lambda r: (
+        f"{r['first_compile']['first_folder_s']['torch']:.1f} s"
+    ),
+    "the first one of all with `vector_isa_probe`": lambda r: f"{r['first_compile']['first_folder_s']['compat']:.1f} s",
+    "first compile in a later cache folder: torch": lambda r: f"{r['first_compile']['median_seconds']['torch']:.1f} s",
+    "later folder with `vector_isa_probe`": lambda r: f"{r['first_compile']['median_seconds']['compat']:.1f} s",
+    "torch over `vector_isa_probe`, later folders": lambda r: (
+        f"**{r['first_compile']['torch_over_compat_seconds']:.2f}x**"
+    ),
+}
 
 
 # The chart of `realize_on_reuse` shows a float32 chain of each depth, 256 rows.
@@ -267,7 +325,7 @@ def without_rounds(value: Any) -> Any:
     """Return the results without the seconds of each single round."""
     if not isinstance(value, dict):
         return value
-    return {name: without_rounds(inner) for name, inner in value.items() if name != "seconds"}
+    return {name: without_rounds(inner) for name, inner in value.items() if name not in ("seconds", "runs")}
 
 
 def main() -> None:
@@ -279,12 +337,15 @@ def main() -> None:
     )
     chart(splits)
     chain_chart(chains[0])
+    current = load("current_torches")
+    current_chart(current[-1])
     start_chart(overhead, splits, load("engine_vllm") + load("engine_sglang"))
-    machines = sorted({result["machine"] for result in splits + chains + kept + overhead})
+    machines = sorted({result["machine"] for result in splits + current + chains + kept + overhead})
     PAGE.write_text(
         TEXT.format(
             machines="; ".join(machines),
             splits=as_table(splits, ROWS),
+            current=as_table(current, CURRENT_ROWS),
             chains=chain_table(chains, kept),
             loads=loads_table(chains[0]),
             deciding=deciding_table(chains),
