@@ -24,6 +24,7 @@ fx_node_creation = "backport"  # pytorch#186665 added the walk
 vector_isa_probe = "backport"  # torch keeps the answers in the cache folder
 full_of_bool = "backport"  # pytorch#194062 is open
 pattern_kwargs = "native"
+symbolic_multiple = "native"
 kept_snapshots = "backport"  # pytorch#198031 is open
 standalone_compile = "native"
 observe_cache_keys = "backport"  # no torch reports the keys of a compile

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         register_custom_class,
         split_module_tuple_return,
         standalone_compile,
+        symbolic_multiple,
         symbolic_view_meta,
         trace_files,
         unique_fallback_key,
