@@ -65,7 +65,7 @@ def _lookup(key: str) -> Any:
     from torch._inductor.output_code import CompiledFxGraphConstantsWithGm
 
     constants = CompiledFxGraphConstantsWithGm(graph())
-    with torch._dynamo.utils.get_metrics_context():
+    with torch._dynamo.utils.get_metrics_context(), torch._dynamo.utils.dynamo_timed("lookup"):
         found, _ = FxGraphCache._lookup_graph(key, [torch.ones(4)], True, None, constants)
     assert found is not None
     return found

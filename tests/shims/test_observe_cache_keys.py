@@ -104,14 +104,18 @@ def test_exception_of_the_callback_ends_the_compile_and_torch_stays(warm: Warm, 
 
 def other_threads(folder: str) -> list[Any]:
     seen: list[str] = []
-    with compiling(folder):
-        with compat.api.observe_cache_keys(seen.append):
-            thread = threading.Thread(target=make)
-            thread.start()
-            thread.join()
-            elsewhere = list(seen)
-            make(3.0)
-        return [elsewhere, len(seen), len(keys_in(folder, "aotautograd"))]
+
+    def make_one(factor: float) -> None:
+        with compiling(folder):  # torch's settings belong to the thread
+            make(factor)
+
+    with compat.api.observe_cache_keys(seen.append):
+        thread = threading.Thread(target=make_one, args=(2.0,))
+        thread.start()
+        thread.join()
+        elsewhere = list(seen)
+        make_one(3.0)
+    return [elsewhere, len(seen), len(keys_in(folder, "aotautograd"))]
 
 
 def test_compile_of_another_thread_is_not_observed(warm: Warm, tmp_path: Path) -> None:

@@ -83,16 +83,15 @@ def compile_in_two_threads(folder: str) -> list[bool]:
             found.append(current_mode() is mode)
             both.wait()
 
-        with compat.api.observe_cache_keys(look):
+        # Torch's settings belong to the thread.
+        with compiling(folder), compat.api.observe_cache_keys(look):
             compat.api.standalone_compile(graph(factor), inputs, fake_mode=mode, dynamic_shapes=FROM_INPUTS)
 
-    with compiling(folder):
-        compat.api.standalone_compile(graph(), [torch.ones(4)])
-        threads = [threading.Thread(target=compile_one, args=(factor,)) for factor in (5.0, 7.0)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+    threads = [threading.Thread(target=compile_one, args=(factor,)) for factor in (5.0, 7.0)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     return found
 
 
