@@ -109,6 +109,7 @@ def other_threads(folder: str) -> list[Any]:
         with compiling(folder):  # torch's settings belong to the thread
             make(factor)
 
+    make_one(5.0)  # torch 2.11.0 crashes if its first trace was in a thread that has ended
     with compat.api.observe_cache_keys(seen.append):
         thread = threading.Thread(target=make_one, args=(2.0,))
         thread.start()
@@ -119,7 +120,7 @@ def other_threads(folder: str) -> list[Any]:
 
 
 def test_compile_of_another_thread_is_not_observed(warm: Warm, tmp_path: Path) -> None:
-    assert warm(other_threads, str(tmp_path)) == [[], 1, 2]
+    assert warm(other_threads, str(tmp_path)) == [[], 1, 3]
 
 
 def final_key(folder: str) -> list[Any]:
