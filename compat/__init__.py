@@ -4,6 +4,7 @@ If torch has the behaviour, it is used as it is. If torch lacks it, a tested bac
 stands in. Anywhere else nothing happens. `status()` says which of the three it is.
 """
 
+from . import api
 from .errors import CompatError, CompatWarning, UnsupportedError
 from .installation import cache_key, install, uninstall
 from .probe.requirements import Answer
@@ -24,6 +25,7 @@ __all__ = [
     "Numerics",
     "ShimStatus",
     "UnsupportedError",
+    "api",
     "cache_key",
     "force_recompile",
     "install",

@@ -154,7 +154,7 @@ def install(*names: str, mode: Mode = "auto", kind: Kind = "fix") -> None:
         kind: "fix" (repairs), "speed" (same results, less time) or "policy".
 
     Raises:
-        ValueError: a name or a word is unknown. The message lists the allowed ones.
+        ValueError: a name or a word is unknown, or the name is one of `compat.api`.
         UnsupportedError: the mode was asked for by name, and this torch cannot have
             it. Never under "auto".
 
@@ -236,15 +236,15 @@ def current_install(shim: Shim) -> Install | None:
 
 
 def _own_installs() -> list[Install]:
-    return [
-        entry
-        for (package, _), entries in list(_installed.items())
-        if package == __package__
-        for entry in list(entries)
-    ]
+    found = [own for (copy, _), own in list(_installed.items()) if copy == __package__]
+    return [entry for entries in found for entry in list(entries)]
 
 
 def _chosen(names: tuple[str, ...], kind: str) -> tuple[Shim, ...]:
     if kind not in get_args(Kind):
         raise ValueError(f"kind is {kind!r}; it can be {', '.join(get_args(Kind))}")
-    return named(names) or tuple(s for s in all_shims() if s.kind == kind)
+    shims = named(names)
+    for shim in shims:
+        if shim.kind == "api":
+            raise ValueError(f"call compat.api.{shim.name}; it cannot be installed")
+    return shims or tuple(s for s in all_shims() if s.kind == kind)

@@ -25,7 +25,7 @@ class ShimStatus(NamedTuple):
 
     Attributes:
         name: of the shim.
-        kind: "fix", "speed" or "policy".
+        kind: "fix", "speed", "policy" or "api".
         mode: "native", "backport" or "noop".
         reason: why, in words.
         evidence: the requirements that decided it, each with what was found.

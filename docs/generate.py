@@ -5,7 +5,7 @@
 
 Four parts are generated, all without torch:
 
-- `docs/api.md`, from the docstrings of everything that `compat.__all__` names;
+- `docs/api.md`, from the docstrings of everything that `compat.__all__` and `compat.api.__all__` name;
 - the table of shims in README.md, from `compat.status()`, from the paragraph `Symptom:` at the top of each shim's file,
   and from the support record (`support.json`), which knows the torches that each backport fits;
 - the files that CONTRIBUTING.md shows, each in the code block below a comment `<!-- file: PATH -->`;
@@ -50,8 +50,8 @@ NOT_RECORDED = "not recorded yet"
 
 
 def api_page() -> str:
-    """Render the public API as Markdown: functions first, then classes, errors and types."""
-    public = {name: getattr(compat, name) for name in compat.__all__}
+    """Render the public API as Markdown: functions first, then classes, errors and types, and last `compat.api`."""
+    public = {name: getattr(compat, name) for name in compat.__all__ if name != "api"}
     groups: dict[str, list[str]] = {"Functions": [], "Classes": [], "Errors and warnings": [], "Types": []}
     for name, value in public.items():
         groups[_group(value)].append(_entry(name, value))
@@ -59,6 +59,8 @@ def api_page() -> str:
     for title, entries in groups.items():
         if entries:
             parts += [f"## {title}\n", *entries]
+    parts += ["## `compat.api`\n", f"{_doc(compat.api)}\n"]
+    parts += [_entry(f"api.{name}", getattr(compat.api, name)) for name in compat.api.__all__]
     return "\n".join(parts).rstrip("\n") + "\n"
 
 
@@ -139,7 +141,7 @@ def signature(name: str, function: Any) -> str:
 def _annotation(value: Any) -> str:
     value = getattr(value, "__forward_arg__", value)  # a NamedTuple wraps its annotations
     text = value if isinstance(value, str) else inspect.formatannotation(value)
-    return re.sub(r"\bcompat\.(?:\w+\.)*", "", text)
+    return re.sub(r"\bcompat\.(?:\w+\.)*", "", text).replace("'", '"')
 
 
 def rendered(doc: str) -> str:
@@ -194,7 +196,8 @@ def readme(text: str) -> str:
 def _table() -> Iterator[str]:
     yield "| shim | without it | torch |"
     yield "|---|---|---|"
-    for row in sorted(compat.status(), key=lambda row: row.kind != "speed"):
+    shims = [row for row in compat.status() if row.kind != "api"]
+    for row in sorted(shims, key=lambda row: row.kind != "speed"):
         page = f"{row.name}.md" if (ROOT / "docs" / f"{row.name}.md").exists() else f"support.md#{row.name}"
         kind = "" if row.kind == "fix" else f" ({row.kind})"
         yield f"| [`{row.name}`](docs/{page}){kind} | {symptom(row.name)} | {affected(row.name)} |"

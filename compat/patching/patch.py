@@ -45,15 +45,17 @@ class Wrapper:
         next: call this to pass a call on: to the next wrapper, or to the original.
         new_parameters: keyword-only parameters with their defaults that the
             replacement takes besides the function's own. Set by `make`.
+        outermost: whether it sees the result of the other wrappers. Set by `make`.
 
     """
 
-    __slots__ = ("call", "function", "new_parameters", "next", "original")
+    __slots__ = ("call", "function", "new_parameters", "next", "original", "outermost")
 
     def __init__(self, function: FunctionType, make: MakeReplacement) -> None:
         self.function = function
         self.original = _point(function).original
         self.new_parameters: dict[str, Any] = {}
+        self.outermost = False
         self.next: Callable[..., Any] = self.original
         self.call = make(self)
 
@@ -226,15 +228,14 @@ def _point(function: FunctionType) -> PatchPoint:
 
 def _wrappers(function: FunctionType, active: tuple[Patch, ...]) -> list[Wrapper]:
     """Return the function's wrappers in these patches, the innermost first."""
-    wrappers = [
-        wrapper
-        for patch in active
-        for wrapper in patch.wrappers
-        if wrapper.function is function
-    ]
-    # Wrappers that add parameters go outside: no other wrapper takes these.
-    wrappers.sort(key=lambda wrapper: bool(wrapper.new_parameters))
-    return wrappers
+    found = [w for patch in active for w in patch.wrappers if w.function is function]
+    return sorted(found, key=_place)
+
+
+def _place(wrapper: Wrapper) -> tuple[bool, bool]:
+    # Wrappers that add parameters go outside: no other wrapper takes these. A wrapper
+    # of an older copy of `compat` has no attribute `outermost`.
+    return bool(wrapper.new_parameters), getattr(wrapper, "outermost", False)
 
 
 def _drop_claims_of_other_threads() -> None:

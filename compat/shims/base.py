@@ -27,6 +27,8 @@ from ..selection import SWITCH, live_reader, select
 from . import LEFT_OUT, explain_missing
 
 Kind = Literal["fix", "speed", "policy"]
+# A shim behind a function of `compat.api` cannot be installed.
+ShimKind = Kind | Literal["api"]
 Functions = tuple[FunctionType, ...]
 Replacing = Mapping[str, MakeReplacement]
 
@@ -56,7 +58,7 @@ class Shim:
 
     Args:
         name: also the name of its file, and of its line in the newest adapter.
-        kind: "fix", "speed" or "policy".
+        kind: "fix", "speed", "policy" or "api".
         upstream: where the behaviour, or the defect, is on record.
         changes_codegen: whether it is part of cache keys while it is in.
         revision: of our implementation. It goes up when patched torch behaves
@@ -77,7 +79,7 @@ class Shim:
         self,
         *,
         name: str,
-        kind: Kind,
+        kind: ShimKind,
         upstream: str,
         changes_codegen: bool,
         revision: int,

@@ -131,6 +131,8 @@ from compat.shims.base import all_shims
 def keys():
     found = {}
     for shim in all_shims():
+        if shim.kind == "api":
+            continue
         try:
             compat.install(shim.name, mode="backport")
         except compat.UnsupportedError:

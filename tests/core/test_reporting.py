@@ -36,7 +36,7 @@ def test_status_rows_have_documented_fields():
     for row in rows:
         assert list(row._fields) == FIELDS
         assert isinstance(row, compat.ShimStatus)
-        assert row.kind in ("fix", "speed", "policy")
+        assert row.kind in ("fix", "speed", "policy", "api")
         assert row.mode in ("native", "backport", "noop")
         assert row.upstream
         assert row.reason

@@ -498,7 +498,7 @@ def concerns(mutant: Mutant, requirement: Any) -> bool:
 def of_shim(compat: Any, shim: Any, mutant: Mutant, known: Before, alone: Stock) -> list[str]:
     wrong, runs = [], []
     modes, can, cannot = expected(shim, mutant, known, alone.broken)
-    ways = [lambda: installed(compat, shim.name)]
+    ways = [lambda: installed(compat, shim.name)] if shim.kind != "api" else []
     if shim.value is not None:
         ways.append(getattr(compat, shim.name))
     for way in ways:
@@ -515,7 +515,7 @@ def of_shim(compat: Any, shim: Any, mutant: Mutant, known: Before, alone: Stock)
         wrong.append("a body did not run once")
     if selection.mode == "noop" and any(run != alone.told for run in runs):
         wrong.append(f"a body gives {runs}, and {alone.told} without compat")
-    if mutant.kind in MODULE and shim.value is None:
+    if shim.kind == "api" or (mutant.kind in MODULE and shim.value is None):
         return wrong  # before the module is imported, an install by name trusts its source and waits
     for mode in ("native", "backport"):
         try:

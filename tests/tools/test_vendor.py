@@ -83,13 +83,13 @@ def lines_of_code(text: bytes) -> int:
 def test_runtime_without_shims_has_under_1800_lines_of_code(copy: Path) -> None:
     """The files of the shims are not counted: each can be read alone, without the others.
 
-    Nor is `selfcheck`, which the runtime does not import.
+    Nor is `api.py`, which only documents the shims behind it, and `selfcheck`, which the runtime does not import.
     """
     shims = {f"shims/{shim.name}.py" for shim in all_shims()}
     python = {name: text for name, text in contents(copy).items() if name.endswith(".py")}
     assert shims < python.keys()
     helpers = {name for name in python if re.match("shims/_[^_]", name)}
-    counted = [name for name in python.keys() - shims - helpers if not name.startswith("selfcheck/")]
+    counted = [name for name in python.keys() - shims - helpers - {"api.py"} if not name.startswith("selfcheck/")]
     lines = sum(lines_of_code(python[name]) for name in counted)
     print(f"{lines} lines of code")
     assert lines < 1800

@@ -1,0 +1,50 @@
+"""Shared by the shims behind `compat.api`, which a caller asks for by name."""
+
+# No `from __future__ import annotations`: beartype cannot resolve the strings that it
+# makes of the annotations of a NamedTuple.
+from typing import Any, NamedTuple
+
+from ..errors import UnsupportedError
+from ..patching.context import Context
+from ..patching.patch import claims
+from ..probe.definition import Definition
+from ..selection import select
+from .base import Shim
+
+
+class OwnCall(NamedTuple):
+    """Torch has a call of its own for this: never true so far.
+
+    Attributes:
+        target: what would change if torch had one.
+        words: the purpose of the call.
+
+    """
+
+    target: str
+    words: str
+
+    def explain_failure(self, definition: Definition) -> str | None:
+        return f"no release has one, and {self.target} is a {definition.kind}"
+
+    def __str__(self) -> str:
+        return f"torch has a call that can {self.words}"
+
+
+def demanded_mode(shim: Shim) -> str:
+    """Return "native" or "backport". Raises UnsupportedError if it would be "noop"."""
+    selection = select(shim)
+    if selection.mode == "noop":
+        raise UnsupportedError(f"{shim.name}: {selection.reason}")
+    return selection.mode
+
+
+def demanded_context(shim: Shim, value: Any) -> Context:
+    """Return a context of the shim. Raises UnsupportedError if it would do nothing."""
+    return shim.context(value, demanded_mode(shim))
+
+
+def open_values(shim: Shim) -> list[Any]:
+    """Return the values of this thread's or task's open blocks, innermost first."""
+    # A scope without a claim has ended, even if a copied context still lists it.
+    return [s.value for s in reversed(shim.scopes.open.get()) if s in claims]

@@ -1,0 +1,97 @@
+"""`cache_outside_dynamo`: use Inductor's cache for a graph compiled outside of Dynamo.
+
+Symptom: Inductor refuses to cache a graph that is compiled outside of Dynamo. It has no
+ShapeEnv there to check the guards of an entry with. An engine replaces `_get_shape_env`
+of both caches and `_check_can_cache` around each compile, for all threads. Its own
+class stands in for the ShapeEnv, and each attribute that a new torch reads breaks it
+(`var_to_hint_override` in 2.11).
+Upstream: none.
+Affected: every torch so far (2.15).
+Removal: when every supported torch has a setting for it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from ..patching.context import Context
+from ..patching.patch import Wrapper
+from ..probe.requirements import Parameters, Refers, Symbol, Takes
+from ._calls import OwnCall, demanded_context, open_values
+from .base import Shim
+
+_CODECACHE = "torch._inductor.codecache"
+_FIND = f"{_CODECACHE}:GuardedCache._get_shape_env"
+_CHECK = f"{_CODECACHE}:FxGraphCache._check_can_cache"
+_SHAPES = "torch.fx.experimental.symbolic_shapes"
+_ENV = f"{_SHAPES}:ShapeEnv"
+
+
+def context() -> Context:
+    """Return a context in which every guard of a cache entry holds."""
+    return demanded_context(SHIM, True)
+
+
+def _replace_get_shape_env(wrapper: Wrapper) -> Callable[..., Any]:
+    """Have `_get_shape_env` return a ShapeEnv whose guards always hold."""
+
+    def get_shape_env(cls: Any) -> Any:
+        return _always_true() if open_values(SHIM) else wrapper.next(cls)
+
+    return get_shape_env
+
+
+def _replace_check_can_cache(wrapper: Wrapper) -> Callable[..., Any]:
+    """Have `_check_can_cache` accept every graph."""
+
+    def check_can_cache(*args: Any, **named: Any) -> Any:
+        return None if open_values(SHIM) else wrapper.next(*args, **named)
+
+    return check_can_cache
+
+
+def _always_true() -> Any:
+    return _made(importlib.import_module(_SHAPES).ShapeEnv)
+
+
+@cache
+def _made(shape_env: type) -> Any:
+    """Make a ShapeEnv without guards. All else about it is torch's own."""
+
+    class AlwaysTrue(shape_env):  # type: ignore[misc]
+        def evaluate_guards_expression(self, *_: Any, **__: Any) -> bool:
+            return True
+
+        def get_pruned_guards(self, *_: Any, **__: Any) -> list[Any]:
+            return []
+
+        def produce_guards_expression(self, *_: Any, **__: Any) -> str:
+            return ""
+
+    return AlwaysTrue()
+
+
+SHIM = Shim(
+    name="cache_outside_dynamo",
+    kind="api",
+    upstream="none",
+    changes_codegen=False,
+    revision=1,
+    native=(OwnCall(_FIND, "cache a graph that is compiled outside of Dynamo"),),
+    backport=(
+        Symbol(_FIND, "function"),
+        Parameters(_FIND, ("cls",)),
+        Symbol(_CHECK, "function"),
+        Takes(_CHECK, "gm"),
+        Symbol(_ENV, "class"),
+        Takes(f"{_ENV}.evaluate_guards_expression", "code"),
+        Takes(f"{_ENV}.get_pruned_guards", "symints"),
+        Takes(f"{_ENV}.produce_guards_expression", "placeholders"),
+        Refers(f"{_CODECACHE}:FxGraphCache._lookup_graph", "_get_shape_env"),
+        Refers(f"{_CODECACHE}:FxGraphCache.prepare_key", "_check_can_cache"),
+    ),
+    replacements={_FIND: _replace_get_shape_env, _CHECK: _replace_check_can_cache},
+)

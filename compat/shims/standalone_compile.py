@@ -1,0 +1,133 @@
+"""`standalone_compile`: compile a graph under the caller's fake mode.
+
+Symptom: `standalone_compile` makes a fake mode of its own, so the caller's symbols are
+lost. Up to 2.10 it raises AssertionError for inputs that belong to another fake mode.
+An engine replaces `FakeTensorMode` in torch's module around each call, for all threads.
+Upstream: pytorch#176562. The parameter `fake_mode` came in 2.13.
+Affected: up to 2.12.
+Removal: when no supported torch is older than 2.13.
+
+The backport runs copies of torch's own functions. Their globals are torch's, except
+that the caller's mode stands in for a new one. Nothing is changed in torch.
+"""
+
+# No `from __future__ import annotations`: beartype cannot resolve the strings that it
+# makes of the annotations of a NamedTuple.
+import importlib
+import inspect
+from collections.abc import Callable
+from contextlib import contextmanager
+from types import FunctionType, ModuleType
+from typing import Any, NamedTuple
+
+from .. import version
+from ..errors import UnsupportedError
+from ..probe.definition import Definition, nested
+from ..probe.requirements import Symbol, Takes
+from ._calls import demanded_mode
+from .base import Shim
+
+_MODULE = "torch._inductor.standalone_compile"
+_TARGET = f"{_MODULE}:standalone_compile"
+# Up to 2.11 the function makes its fake mode. From 2.12 on its context gets one.
+_MAKES = "FakeTensorMode"
+_CONTEXT, _RESOLVES = "_standalone_context", "_resolve_fake_mode"
+_FROM_INPUTS = "from_example_inputs"
+
+
+class _MakesFakeMode(NamedTuple):
+    """The function makes its fake mode in a way that a copy of it can change."""
+
+    target: str = _TARGET
+
+    def explain_failure(self, definition: Definition) -> str | None:
+        if definition.code is None:
+            return f"it is a {definition.kind}"
+        names = {name for code in nested(definition.code) for name in code.co_names}
+        return None if names & {_MAKES, _CONTEXT} else "its body refers to neither"
+
+    def __str__(self) -> str:
+        return f"{self.target} refers to {_MAKES} or {_CONTEXT}"
+
+
+def call(gm: Any, example_inputs: Any, fake_mode: Any, **options: Any) -> Any:
+    """Call torch's function, or a copy of it that uses the fake mode."""
+    if fake_mode is None:
+        return _torchs()(gm, example_inputs, **_taken(_torchs(), options))
+    mode = demanded_mode(SHIM)
+    if options["dynamic_shapes"] != _FROM_INPUTS:
+        words = f"dynamic_shapes is {options['dynamic_shapes']!r}"
+        raise ValueError(f'{words}; with a fake_mode it can be "{_FROM_INPUTS}"')
+    if fake_mode.shape_env is None:
+        raise ValueError("fake_mode has no ShapeEnv; make it with one")
+    if mode == "native":
+        options["fake_mode"] = fake_mode
+        return _torchs()(gm, example_inputs, **_taken(_torchs(), options))
+    function = _with_fake_mode(importlib.import_module(_MODULE), fake_mode)
+    return function(gm, example_inputs, **_taken(function, options))
+
+
+def _torchs() -> Callable[..., Any]:
+    try:
+        function: Callable[..., Any] = importlib.import_module(
+            "torch._inductor"
+        ).standalone_compile
+    except (ImportError, AttributeError) as error:
+        raise UnsupportedError(f"{SHIM.name}: {error}") from error
+    return function
+
+
+def _taken(function: Callable[..., Any], options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that the function takes. Raises UnsupportedError for `aot`."""
+    parameters = inspect.signature(function).parameters
+    if options["aot"] and "aot" not in parameters:
+        text = f"torch {version.text()} takes no aot; it came in 2.10"
+        raise UnsupportedError(f"{SHIM.name}: {text}")
+    # `donate_graph_module` saves a copy of the graph. Without it torch makes the copy.
+    return {name: value for name, value in options.items() if name in parameters}
+
+
+def _with_fake_mode(module: ModuleType, fake_mode: Any) -> Callable[..., Any]:
+    """Return a copy of torch's function that uses this fake mode."""
+
+    def given(*_: Any, **__: Any) -> Any:
+        return fake_mode
+
+    space = {**vars(module), _MAKES: given, _RESOLVES: given}
+    if _CONTEXT in space:
+        around = space[_CONTEXT].__wrapped__
+        if _RESOLVES not in around.__code__.co_names:
+            words = f"{_CONTEXT} does not refer to {_RESOLVES}"
+            raise UnsupportedError(f"{SHIM.name}: {words}")
+        space[_CONTEXT] = contextmanager(_copied(around, space))
+    return _copied(module.standalone_compile, space)
+
+
+def _copied(function: FunctionType, space: dict[str, Any]) -> FunctionType:
+    """Return a copy of the function with other globals."""
+    made = FunctionType(
+        function.__code__,
+        space,
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )
+    made.__kwdefaults__ = function.__kwdefaults__
+    return made
+
+
+SHIM = Shim(
+    name="standalone_compile",
+    kind="api",
+    upstream="pytorch#176562; the parameter came in torch 2.13.0",
+    changes_codegen=False,
+    revision=1,
+    native=(Takes(_TARGET, "fake_mode"),),
+    backport=(
+        Symbol(_TARGET, "function"),
+        Takes(_TARGET, "dynamic_shapes"),
+        Takes(_TARGET, "options"),
+        _MakesFakeMode(),
+    ),
+    replacements={},
+)
