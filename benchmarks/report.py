@@ -134,7 +134,9 @@ def current_chart(result: dict[str, Any]) -> None:
 
 CURRENT_ROWS: dict[str, Callable[[dict[str, Any]], str]] = {
     "copying a graph, torch over torch 2.12.1": lambda r: f"{r['graph_copy']['torch_over_reference']:.2f}x",
-    "copying with `fx_node_creation`, over torch 2.12.1": lambda r: f"**{r['graph_copy']['compat_over_reference']:.2f}x**",
+    "copying with `fx_node_creation`, over torch 2.12.1": lambda r: (
+        f"**{r['graph_copy']['compat_over_reference']:.2f}x**"
+    ),
     "plain split over lazy split": lambda r: f"{r['lazy_split']['plain_over']['compat']:.2f}x",
     "plain split over lazy split with `fx_node_creation`": lambda r: (
         f"**{r['lazy_split']['plain_over']['compat with fx_node_creation']:.2f}x**"
