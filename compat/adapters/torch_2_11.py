@@ -1,8 +1,6 @@
 """torch 2.11: what differs from 2.12."""
 
-lazy_graph_module = (
-    "backport"  # split_module uses no switch; pytorch#177907 came in 2.12
-)
+lazy_graph_module = "backport"  # split_module uses it since pytorch#177907, 2.12
 realize_on_reuse = "backport"  # vllm#42686 had it for this torch; no release has it
 cpp_indirect_assert = "backport"  # pytorch#178148 came in 2.12
 atomic_artifact_save = "backport"  # pytorch#175995 came in 2.12
