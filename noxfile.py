@@ -196,6 +196,10 @@ def bench(session: nox.Session, torch: str) -> None:
     session.run("python", "-W", "ignore", "benchmarks/realize_on_reuse.py")
     session.run("python", "-W", "ignore", "benchmarks/realize_on_reuse.py", env=KEEPING)
     session.run("python", "-W", "ignore", "benchmarks/overhead.py")
+    if torch == NEWEST:
+        older = os.path.abspath(".nox/bench-2-12-1/bin/python")  # from the session before
+        reference = ("--reference", older) if os.path.exists(older) else ()
+        session.run("python", "-W", "ignore", "benchmarks/current_torches.py", *reference)
     session.run("python", "benchmarks/report.py")
 
 
