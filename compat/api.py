@@ -47,43 +47,33 @@ def standalone_compile(
 ) -> Any:
     """Compile a graph with Inductor, under the caller's fake mode.
 
-    Without a fake mode it is `torch._inductor.standalone_compile`. torch takes a fake
-    mode from 2.13 on. Up to 2.12, copies of torch's own functions run with the caller's
-    mode in place of a new one. Nothing is changed in torch, so other threads and nested
-    compiles do not notice. Works on every torch from 2.9.1 on.
+    Up to torch 2.12, copies of torch's own functions run with the caller's mode.
 
     Args:
         gm: a torch.fx.GraphModule.
         example_inputs: tensors, fake tensors and numbers, one for each placeholder.
-        fake_mode: a FakeTensorMode with a ShapeEnv, such as the one of the inputs. It
-            needs `dynamic_shapes="from_example_inputs"`. None: torch chooses.
+        fake_mode: a FakeTensorMode with a ShapeEnv, for "from_example_inputs" alone.
         dynamic_shapes: "from_graph", "from_example_inputs" or "from_tracing_context".
         options: arguments for Inductor's `compile_fx`, such as `config_patches`.
         aot: return an artifact that holds a serializable function (from 2.10 on).
-        donate_graph_module: let torch change the graph instead of a copy. It saves
-            time from 2.12 on. Older torches make the copy all the same.
+        donate_graph_module: torch need not copy the graph (it does up to 2.11).
 
     Returns:
         A `CompiledArtifact` of torch. It can be called, and saved.
 
     Raises:
-        ValueError: the fake mode has no ShapeEnv, or `dynamic_shapes` does not go with
-            a fake mode.
-        UnsupportedError: this torch cannot compile under the caller's fake mode, or
-            takes no `aot`.
+        ValueError: the fake mode has no ShapeEnv, or does not go with dynamic_shapes.
+        UnsupportedError: this torch lacks `aot`, or takes no fake mode in any way.
 
     Source: pytorch#176562.
 
     """
-    return _shim("standalone_compile").call(
-        gm,
-        example_inputs,
-        fake_mode,
-        dynamic_shapes=dynamic_shapes,
-        options=dict(options or {}),
-        aot=aot,
-        donate_graph_module=donate_graph_module,
-    )
+    given: dict[str, Any] = {
+        "dynamic_shapes": dynamic_shapes,
+        "options": dict(options or {}),
+    }
+    given |= {"aot": aot, "donate_graph_module": donate_graph_module}
+    return _shim("standalone_compile").call(gm, example_inputs, fake_mode, **given)
 
 
 def observe_cache_keys(
@@ -172,8 +162,7 @@ def register_custom_class(
 
     Args:
         cls: a subclass of `custom_class_base()`.
-        typ: "constant" for an object that is a constant of the graph, "symbolic" for
-            one that is an input.
+        typ: "constant" in the graph, or "symbolic": an input of the graph.
         hoist: make a constant an input of the graph (from 2.11 on).
         guard_fn: returns values of an object to guard on (from 2.11 on).
         members: how each member is traced, as torch's `MemberType` (from 2.11 on).
