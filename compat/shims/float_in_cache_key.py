@@ -79,12 +79,18 @@ def _is_compiled_in(symbol: Any) -> bool:
     )
 
 
+def _argument(wrapper: Wrapper, name: str, args: Any, named: Any) -> Any:
+    """Return an argument of the function, passed by position or by keyword."""
+    at = wrapper.original.__code__.co_varnames.index(name)
+    return named[name] if name in named else args[at]
+
+
 def _replace_autograd_cache_key(wrapper: Wrapper) -> Callable[..., Any]:
     """Have `autograd_cache_key` mark graphs with floats, and add compiled-in values."""
 
-    def autograd_cache_key(mod: Any, inputs: Any, *rest: Any, **named: Any) -> Any:
-        key, lines = wrapper.next(mod, inputs, *rest, **named)
-        floats = _floats(inputs)
+    def autograd_cache_key(*args: Any, **named: Any) -> Any:
+        key, lines = wrapper.next(*args, **named)
+        floats = _floats(_argument(wrapper, "example_inputs", args, named))
         if floats:
             values = [
                 f"{at}:{float(symbol.node.hint)!r}"
@@ -102,23 +108,24 @@ def _replace_autograd_cache_key(wrapper: Wrapper) -> Callable[..., Any]:
 def _replace_try_load(wrapper: Wrapper) -> Callable[..., Any]:
     """Have `try_load` remember the floats, for the lookup and for a later save."""
 
-    def try_load(mod: Any, args: Any, aot_config: Any, *rest: Any, **named: Any) -> Any:
+    def try_load(*args: Any, **named: Any) -> Any:
         # A compound expression, which a partition can get, has no symbol of its own
         # that a guard could name.
         floats = tuple(
             symbol
-            for symbol in _floats(args)
+            for symbol in _floats(_argument(wrapper, "args", args, named))
             if symbol.node.expr.is_symbol or symbol.node.expr.is_number
         )
         if not floats:
-            return wrapper.next(mod, args, aot_config, *rest, **named)
+            return wrapper.next(*args, **named)
         token = _looked_up.set(floats)
         try:
-            result = wrapper.next(mod, args, aot_config, *rest, **named)
+            result = wrapper.next(*args, **named)
         finally:
             _looked_up.reset(token)
         # From 2.13 on torch returns a new configuration.
-        config = result[1] if isinstance(result, tuple) else aot_config
+        config = _argument(wrapper, "aot_config", args, named)
+        config = result[1] if isinstance(result, tuple) else config
         if config.cache_info is not None:
             setattr(config.cache_info, _ATTRIBUTE, floats)
         return result

@@ -333,9 +333,13 @@ def holds_after(mutant: Mutant, requirement: Any, broken: list[str]) -> bool | N
     if mutant.kind in PARAMETER:
         if form == "Parameters":
             return mutant.parameter not in (*requirement.names, "added")
+        if mutant.kind == "parameter by keyword only":
+            return True  # what it takes by this name, the replacements take in both ways
         return form != "Takes" or requirement.name != mutant.parameter
     if mutant.kind == "raises at first use":
         return form in ("Symbol", "Parameters", "Takes")
+    if form == "Behaves" and mutant.kind == "a class or no class":
+        return None  # the class may do the same when it is called
     if mutant.kind == "a property" and "." not in path:
         return False  # the readers do not call a module's __getattr__
     return form == "Symbol" and requirement.kind in (None, "value")
