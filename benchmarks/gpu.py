@@ -114,7 +114,7 @@ class Clock:
         return (time.perf_counter() - start) * 1e3
 
 
-def lazy_split(layers: int, rounds: int, device: str) -> dict[str, Any]:
+def lazy_split(layers: int, rounds: int, runs: int, device: str) -> dict[str, Any]:
     """Measure the split, and the compile of all partitions with a run through them."""
     graph, inputs = capture(layers, device)
     numbers = partitions(graph)
@@ -127,7 +127,7 @@ def lazy_split(layers: int, rounds: int, device: str) -> dict[str, Any]:
     seconds = interleaved(ways, rounds)
     compiles: dict[str, list[float]] = {name: [] for name in ways}
     deferred, ran, clock = 0, 0, Clock(device)
-    for _ in range(3):
+    for _ in range(runs):
         for name, function in ways.items():
             torch._dynamo.reset()
             made = function()
@@ -225,9 +225,12 @@ def main() -> None:
     modes = {row.name: row.mode for row in compat.status() if row.name in ("lazy_graph_module", "realize_on_reuse")}
     # Without caches each way compiles its own kernels, and one cache folder keeps Triton's tuning of all of them.
     no_caches = config.patch(fx_graph_cache=False), torch._functorch.config.patch(enable_autograd_cache=False)
+    # On the CPU, half a minute of trying out the C++ compiler in each new cache folder would hide the rest.
+    config.cpp_cache_precompile_headers, config.cpp.vec_isa_ok = False, True
+    torch.compile(lambda x: x.sin() + 1)(torch.ones(8, device=given.device))
+    splits = told([lazy_split(layers, min(rounds, 31), 1 if given.small else 3, given.device)])
+    cases = [(depth, n) for depth in depths for n in rows]
     with fresh_cache(), no_caches[0], no_caches[1]:
-        splits = told([lazy_split(layers, min(rounds, 31), given.device)])
-        cases = [(depth, n) for depth in depths for n in rows]
         chains = told(run_time(depth, n, hidden, rounds, given.device) for depth, n in cases)
     means = {way: math.prod(row["torch_over"][way] for row in chains) ** (1 / len(chains)) for way in WAYS}
     print(f"geometric mean of all chains: {means}")
