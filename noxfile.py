@@ -27,11 +27,12 @@ NEEDS_PYTHON = {"2.15.0": (3, 11)}
 ROWS = [nox.param(None, torch, id=torch) for torch in CHOSEN["matrix-torches"]]
 ROWS += [nox.param(python, DEMO, id=f"{DEMO}-py{python}") for python in CHOSEN["matrix-pythons"]]
 COVERED = ["2.9.1", *CHOSEN["default-torches"]]  # each has a fix that no other needs
-ALL = ("-m", "slow or not slow")
+ALL = ("-m", "not gpu")
 # As many at once as there are processors, but no more copies of torch than a small machine has memory for.
-FAST = ("-n", "auto", "--maxprocesses", "4", "-m", "not slow")
+FAST = ("-n", "auto", "--maxprocesses", "4", "-m", "not slow and not gpu")
 # Has glibc's malloc keep its memory.
 KEEPING = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000", "MALLOC_TOP_PAD_": "1000000000"}
+SEES_GPU = "torch.cuda.is_available() or torch.xpu.is_available()"
 nox.options.sessions = ["lint", "typing", *(f"tests({torch})" for torch in CHOSEN["default-torches"])]
 
 
@@ -201,6 +202,24 @@ def bench(session: nox.Session, torch: str) -> None:
         reference = ("--reference", older) if os.path.exists(older) else ()
         session.run("python", "-W", "ignore", "benchmarks/current_torches.py", *reference)
     session.run("python", "benchmarks/report.py")
+
+
+@nox.session
+@nox.parametrize("torch", [nox.param(torch, id=torch) for torch in (DEMO, "2.14.1", NEWEST)])
+def gpu(session: nox.Session, torch: str) -> None:
+    """The tests for a GPU, and with `-- --bench` the benchmark. `-- --cpu` runs on the CPU what runs there, too."""
+    options = [word for word in session.posargs if word not in ("--cpu", "--bench")]
+    device = "cpu" if "--cpu" in session.posargs else os.environ.get("COMPAT_TEST_DEVICE", "cuda")
+    install(session, torch, "test")
+    seen = session.run("python", "-c", f"import torch; print({SEES_GPU})", silent=True)
+    if device != "cpu" and not str(seen).endswith("True\n"):
+        session.skip("torch sees no GPU")
+    environment = {"COMPAT_TEST_TORCH": torch, "COMPAT_TEST_DEVICE": device}
+    # One process: two would share the GPU and its memory.
+    session.run("pytest", "-n0", "-m", "gpu", "tests/gpu", *options, env=environment)
+    if "--bench" in session.posargs:
+        small = ("--small",) if device == "cpu" else ()
+        session.run("python", "-W", "ignore", "benchmarks/gpu.py", "--device", device, *small)
 
 
 def engine(session: nox.Session, name: str, version: str) -> None:

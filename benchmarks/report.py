@@ -208,7 +208,7 @@ ROWS: dict[str, Callable[[dict[str, Any]], str]] = {
     "the same, `compat`": lambda r: f"{r['first_split']['median_ms']['compat']:.1f} ms",
     "plain / `compat`, first split": lambda r: f"**{r['first_split']['plain_over_compat']:.2f}x**",
     "recompiles in the split": lambda r: str(r["recompiles"]["in_the_split"]),
-    "of those deferred, after compiling and running all": lambda r: (
+    "of those deferred, after `standalone_compile` and a run of all": lambda r: (
         "{after_compiling_and_running} of {deferred}".format(**r["recompiles"])
     ),
     "entering and leaving, beyond torch's own context": lambda r: f"{r['context']['more_us']:+.1f} µs",

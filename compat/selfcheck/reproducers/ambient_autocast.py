@@ -13,10 +13,11 @@ from torch.utils.checkpoint import checkpoint
 from ..quick import compile_quickly
 
 FIXED = (2, 15)
+DEVICE = torch.get_default_device().type  # "cpu", unless a test sets another one
 
 
 def inside(x: torch.Tensor) -> torch.Tensor:
-    with torch.autocast("cpu"):
+    with torch.autocast(DEVICE):
         return x @ x
 
 
@@ -39,8 +40,8 @@ def outcome() -> str:
         for program in programs:
             for dtype in (torch.bfloat16, torch.float16):
                 torch._dynamo.reset()
-                torch.set_autocast_dtype("cpu", dtype)
-                with torch.autocast("cpu", enabled=program is outside):
+                torch.set_autocast_dtype(DEVICE, dtype)
+                with torch.autocast(DEVICE, enabled=program is outside):
                     got = torch.compile(program, fullgraph=True)(torch.eye(2)).dtype
                 wrong += [program.__name__] * (got != dtype)
     return f"the dtype of another process: {', '.join(wrong)}" if wrong else "right"

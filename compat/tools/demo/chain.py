@@ -23,10 +23,10 @@ def _branch(normed: torch.Tensor, out: torch.Tensor) -> None:
     """
 
 
-def inputs(depth: int, rows: int, dtype: torch.dtype, hidden: int = HIDDEN) -> list[torch.Tensor]:
-    """Make the chain's first value, and one branch result for each layer."""
+def inputs(depth: int, rows: int, dtype: torch.dtype, hidden: int = HIDDEN, device: str = "cpu") -> list[torch.Tensor]:
+    """Make the chain's first value, and one branch result for each layer. A seed gives the same on every device."""
     generator = torch.Generator().manual_seed(0)
-    return [torch.randn(rows, hidden, generator=generator).to(dtype) for _ in range(depth + 1)]
+    return [torch.randn(rows, hidden, generator=generator).to(device, dtype) for _ in range(depth + 1)]
 
 
 def make(residual: torch.dtype | None = None) -> Callable[..., torch.Tensor]:

@@ -84,8 +84,8 @@ class Transformer(nn.Module):
         return self.norm(x, residual)[0]
 
 
-def capture(layers: int) -> tuple[torch.fx.GraphModule, list[Any]]:
-    """Return the model's graph as Dynamo passes it to a backend, and the inputs of the capture."""
+def capture(layers: int, device: str = "cpu") -> tuple[torch.fx.GraphModule, list[Any]]:
+    """Return the model's graph as Dynamo passes it to a backend, and the inputs of the capture, on a device."""
     torch.manual_seed(0)
     captured: list[tuple[torch.fx.GraphModule, list[Any]]] = []
 
@@ -93,9 +93,10 @@ def capture(layers: int) -> tuple[torch.fx.GraphModule, list[Any]]:
         captured.append((graph, inputs))
         return graph.forward
 
-    model = Transformer(layers).eval()
+    model = Transformer(layers).eval().to(device)
+    positions = torch.arange(TOKENS, device=device)
     with torch.no_grad():
-        torch.compile(model, backend=backend, fullgraph=True)(torch.arange(TOKENS) % VOCABULARY, torch.arange(TOKENS))
+        torch.compile(model, backend=backend, fullgraph=True)(positions % VOCABULARY, positions)
     return captured[0]
 
 
