@@ -19,7 +19,8 @@ steps make that wrong, and each has its rule here.
 2. The reinplacing pass lets an op write over its argument if no later node reads that,
    but does not ask what the op itself reads. The op then gets a copy again.
 3. The same pass turns `index_put` and its like into ops that write in place. They stay
-   functional if they read what they would write.
+   functional if they read what they would write. For an op on lists, the kernel of one
+   tensor must not read another tensor of the list.
 4. The partitioner computes values again in the backward, from inputs that the forward
    has overwritten by then. It has to save what the forward reads from such inputs.
 """
@@ -35,6 +36,7 @@ from ..patching.patch import Wrapper
 from ..probe.requirements import Behaves, Mentions, Parameters, Refers, Symbol
 from . import _buffers as buffers
 from . import _copies as copies
+from . import _lists as lists
 from .base import Shim
 
 _POST_GRAD = "torch._inductor.fx_passes.post_grad"
@@ -82,10 +84,15 @@ def _replace_same_meta(wrapper: Wrapper) -> Callable[..., bool]:
 
 
 def _replace_reinplace(wrapper: Wrapper) -> Callable[..., None]:
-    """Apply rule 2: separate what a call reads from what it writes in place."""
+    """Apply rule 2, and rule 3 to ops on lists, about which torch asks no question."""
 
     def reinplace_inplaceable_ops(fake_tensor_updater: Any, graph: Any) -> None:
-        wrapper.next(fake_tensor_updater, graph)
+        later = lists.read_later(graph)
+        try:
+            wrapper.next(fake_tensor_updater, graph)
+        finally:
+            for node in later:
+                graph.erase_node(node)
         for node in list(graph.nodes):
             if buffers.CALL_PARTS in node.meta and buffers.call_parts(node) is not None:
                 _separate(node, *node.meta[buffers.CALL_PARTS])
@@ -212,6 +219,8 @@ SHIM = Shim(
         Symbol(_SCATTER, "function"),
         Parameters(_SCATTER, ("node",)),
         Symbol(f"{_PASSES}:inplaceable_ops"),
+        Symbol(f"{_PASSES}:inplaceable_foreach_ops"),
+        Symbol(f"{_PASSES}:is_node_realized", "function"),
         Symbol(f"{_PASSES}:graph_call_function", "function"),
         Refers(_CORE, "compute_overlapping_tensors"),
         Refers(_CORE, "GuardOnDataDependentSymNode"),

@@ -39,6 +39,8 @@ class Passes:
         with V.set_fake_mode(mode):
             inference = options.get("is_inference", False)
             _recursive_post_grad_passes(module, is_inference=inference)
+        # An op on lists that writes in place returns nothing, and has dead readers.
+        module.graph.eliminate_dead_code()
         module.recompile()
         self.graphs.append(re.sub(r"\s*#.*", "", module.print_readable(False)))
 

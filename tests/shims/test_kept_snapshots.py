@@ -28,6 +28,11 @@ def shift(source: torch.Tensor, target: torch.Tensor) -> None:
         target[row + 1].copy_(source[row])
 
 
+def each_shift(sources: list[torch.Tensor], targets: list[torch.Tensor]) -> None:
+    for source, target in zip(sources, targets):
+        shift(source, target)
+
+
 def define(signature: str, function: Callable[..., Any], fake: Callable[..., Any]) -> None:
     name = signature.partition("(")[0]
     LIBRARY.define(signature)
@@ -43,6 +48,7 @@ def shift_and_sum(s: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
 define("shift(Tensor s, Tensor(a!) t) -> ()", shift, lambda s, t: None)
 define("from_list(Tensor[] s, Tensor(a!) t) -> ()", lambda s, t: shift(s[0], t), lambda s, t: None)
 define("into_list(Tensor s, Tensor(a!)[] t) -> ()", lambda s, t: shift(s, t[0]), lambda s, t: None)
+define("each_shift(Tensor[] s, Tensor(a!)[] t) -> ()", each_shift, lambda s, t: None)
 define("by_name(Tensor(a!) t, *, Tensor? s=None) -> ()", lambda t, s: shift(s, t), lambda t, s=None: None)
 define("returning(Tensor s, Tensor(a!)? t) -> Tensor", shift_and_sum, lambda s, t: s.new_empty(()))
 
@@ -254,6 +260,38 @@ def gradient_after_an_op(x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
     return (w * old * b).sum()
 
 
+def each(op: str, *arguments: Any) -> None:
+    getattr(torch, f"_foreach_{op}_")(*arguments)
+
+
+@form(CALLS)
+def lists_of_an_op(x: torch.Tensor) -> torch.Tensor:
+    a, b = x @ x.t(), x @ x
+    OPS.each_shift([b.clone(), a.clone()], [a, b])
+    return a * b
+
+
+@form(OTHERS)
+def lists_of_inputs(x: torch.Tensor, y: torch.Tensor, z: torch.Tensor) -> None:
+    each("add", [x, y, z], [y.clone(), z.clone(), x.clone()])
+
+
+LISTS: dict[str, Form] = {
+    "copies": lists_of_inputs,
+    "sums": lambda x, y: each("mul", [x, y], [y + 1, x.sin()]),
+    "flipped": lambda x, y: each("add", [x, y], [x.flip(0), y]),
+    "another list": lambda x, y: each("add", [x, y], torch._foreach_mul([x, y], 2.0)[::-1]),
+    "three lists": lambda x, y: each("addcmul", [x, y], [x.clone(), y.clone()], [y.clone(), x.clone()]),
+    "broadcast": lambda x, y: each("copy", [x, y], [x[0].clone(), y]),
+}
+OWN: dict[str, Form] = {
+    "own copies": lambda x, y: each("add", [x, y], [x.clone(), y.clone() + 1]),
+    "own list": lambda x, y: each("add", [x, y], torch._foreach_mul([x, y], 2.0)),
+    "other values": lambda x, y, z: each("mul", [x, y], [z + 1, z.sin()]),
+    "scalar": lambda x, y: each("add", [x, y], 1),
+}
+
+
 def used_afterwards(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     b = x @ x.t()
     old = b.clone()
@@ -418,6 +456,25 @@ def test_right_graph_stays_the_same(function: Form, v2: bool) -> None:
         texts.append(passes.graphs)
     assert texts[0] == texts[1]
     assert texts[0]
+
+
+@pytest.mark.parametrize("name", [*LISTS, *OWN])
+def test_op_on_lists_writes_its_arguments_only_if_no_other_kernel_reads_them(name: str, installed: None) -> None:
+    passes, function = Passes(), {**LISTS, **OWN}[name]
+    given = [torch.ones(4, 4)] * function.__code__.co_argcount
+    passes.compile(function)(*[one.clone() for one in given])
+    (graph,) = passes.graphs
+    writes_in_place = any(f"_foreach_{op}_." in graph for op in ("add", "mul", "addcmul", "copy"))
+    assert writes_in_place == (name in OWN)
+    assert wrong({name: function}, pass_by_pass()) == set()
+
+
+@pytest.mark.slow
+@needs_compiler
+def test_generated_code_for_lists_is_right(installed: None) -> None:
+    forms = {name: LISTS[name] for name in ("copies", "sums", "flipped")}
+    with compile_quickly():
+        assert wrong(forms, torch.compile(call, fullgraph=True)) == set()
 
 
 COMPILED = ("clone of a value", "list_argument", "index_of_a_value", "roll_a_value", "swap", "returned")
