@@ -201,7 +201,10 @@ SHIM = Shim(
     upstream="pytorch#198031, open; graph inputs in torch 2.15.0",
     changes_codegen=True,
     revision=1,
-    native=(Behaves(_REMOVE, "keeps copies of what is overwritten", _explain_failure),),
+    native=(
+        Symbol(_REINPLACE, "function"),  # a stand-in would keep every copy
+        Behaves(_REMOVE, "keeps copies of what is overwritten", _explain_failure),
+    ),
     backport=(
         Symbol(_REMOVE, "function"),
         Parameters(_REMOVE, ("graph",)),
