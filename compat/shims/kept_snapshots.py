@@ -223,7 +223,7 @@ SHIM = Shim(
         Parameters(_SCATTER, ("node",)),
         Symbol(f"{_PASSES}:inplaceable_ops"),
         Symbol(f"{_PASSES}:inplaceable_foreach_ops"),
-        Symbol(f"{_PASSES}:is_node_realized", "function"),
+        Refers(_SCATTER, "is_node_realized"),
         Symbol(f"{_PASSES}:graph_call_function", "function"),
         Refers(_CORE, "compute_overlapping_tensors"),
         Refers(_CORE, "GuardOnDataDependentSymNode"),
