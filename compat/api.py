@@ -47,43 +47,32 @@ def standalone_compile(
 ) -> Any:
     """Compile a graph with Inductor, under the caller's fake mode.
 
-    Without a fake mode it is `torch._inductor.standalone_compile`. torch takes a fake
-    mode from 2.13 on. Up to 2.12, copies of torch's own functions run with the caller's
-    mode in place of a new one. Nothing is changed in torch, so other threads and nested
-    compiles do not notice. Works on every torch from 2.9.1 on.
+    Without a fake mode it is `torch._inductor.standalone_compile`, which takes one from
+    2.13 on. Up to 2.12, copies of torch's functions run with the caller's mode. Nothing
+    is changed in torch. Works from 2.9.1 on. Source: pytorch#176562.
 
     Args:
         gm: a torch.fx.GraphModule.
-        example_inputs: tensors, fake tensors and numbers, one for each placeholder.
+        example_inputs: one tensor, fake tensor or number for each placeholder.
         fake_mode: a FakeTensorMode with a ShapeEnv, such as the one of the inputs. It
             needs `dynamic_shapes="from_example_inputs"`. None: torch chooses.
         dynamic_shapes: "from_graph", "from_example_inputs" or "from_tracing_context".
         options: arguments for Inductor's `compile_fx`, such as `config_patches`.
         aot: return an artifact that holds a serializable function (from 2.10 on).
-        donate_graph_module: let torch change the graph instead of a copy. It saves
-            time from 2.12 on. Older torches make the copy all the same.
+        donate_graph_module: let torch change the graph, not a copy (from 2.12 on).
 
     Returns:
         A `CompiledArtifact` of torch. It can be called, and saved.
 
     Raises:
-        ValueError: the fake mode has no ShapeEnv, or `dynamic_shapes` does not go with
-            a fake mode.
-        UnsupportedError: this torch cannot compile under the caller's fake mode, or
-            takes no `aot`.
-
-    Source: pytorch#176562.
+        ValueError: the fake mode has no ShapeEnv, or lacks its `dynamic_shapes`.
+        UnsupportedError: this torch cannot do it, or takes no `aot`.
 
     """
-    return _shim("standalone_compile").call(
-        gm,
-        example_inputs,
-        fake_mode,
-        dynamic_shapes=dynamic_shapes,
-        options=dict(options or {}),
-        aot=aot,
-        donate_graph_module=donate_graph_module,
-    )
+    given: dict[str, Any] = {"dynamic_shapes": dynamic_shapes, "aot": aot}
+    given["options"] = dict(options or {})
+    given["donate_graph_module"] = donate_graph_module
+    return _shim("standalone_compile").call(gm, example_inputs, fake_mode, **given)
 
 
 def observe_cache_keys(
@@ -172,30 +161,22 @@ def register_custom_class(
 
     Args:
         cls: a subclass of `custom_class_base()`.
-        typ: "constant" for an object that is a constant of the graph, "symbolic" for
-            one that is an input.
+        typ: "constant" for constants of the graph, "symbolic" for its inputs.
         hoist: make a constant an input of the graph (from 2.11 on).
         guard_fn: returns values of an object to guard on (from 2.11 on).
         members: how each member is traced, as torch's `MemberType` (from 2.11 on).
         reconstruct_fn: rebuilds an object after a compile (from 2.12 on).
 
     Raises:
-        ValueError: the word for the type is unknown. Torch raises it for a class that
-            cannot be registered.
+        ValueError: the word for the type is unknown, or torch refuses the class.
         TypeError: torch misses a base class or a method (`__eq__`, `__hash__`,
             `__fx_repr__`; on 2.10 `__repr__`).
-        UnsupportedError: this torch has no custom classes (2.9.1), or lacks an option
-            that was given.
+        UnsupportedError: this torch has no custom classes (2.9.1), or no such option.
 
     """
-    _shim("register_custom_class").register(
-        cls,
-        typ,
-        hoist=hoist,
-        guard_fn=guard_fn,
-        members=members,
-        reconstruct_fn=reconstruct_fn,
-    )
+    given: dict[str, Any] = {"hoist": hoist, "guard_fn": guard_fn, "members": members}
+    given["reconstruct_fn"] = reconstruct_fn
+    _shim("register_custom_class").register(cls, typ, **given)
 
 
 def trace_files(into: MutableSet[str]) -> Context:
