@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import inspect
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import compat
 from compat import shims
 from compat.__main__ import main
 from compat.patching.patch import Claim, Patch, Wrapper
+from compat.shims._calls import open_values
 from compat.shims.base import all_shims
 
 ENTRIES = [shim.name for shim in all_shims() if shim.kind == "api"]
@@ -102,6 +104,16 @@ except compat.UnsupportedError as error:
         "observe_cache_keys was left out of this copy of compat (not among --shims); "
         "to have it, vendor again with a wider --torch or with it among --shims",
     ]
+
+
+def test_block_that_has_ended_is_not_seen_by_a_copied_context() -> None:
+    from compat.shims import trace_files
+
+    files: set[str] = set()
+    with compat.api.trace_files(files):
+        copied = contextvars.copy_context()
+        assert copied.run(open_values, trace_files.SHIM) == [files]
+    assert copied.run(open_values, trace_files.SHIM) == []
 
 
 def function(text: str) -> str:
