@@ -253,6 +253,24 @@ def gradient_of_a_function(x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
 
 
 @form(OTHERS)
+def gradient_of_two_copies(x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+    one = x.clone()
+    with torch.no_grad():
+        x.add_(1)
+    other = x[1:].clone()
+    x[:3].mul_(2)
+    return (torch.where(one > 1, w, w * one) * one).sum() + (w[1:] * other).sum()
+
+
+@form(OTHERS)
+def gradient_beside_a_running_mean(x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+    old = x.clone()
+    with torch.no_grad():
+        x.lerp_(w, 0.25)
+    return ((w - old) * (w - x)).sum()
+
+
+@form(OTHERS)
 def gradient_after_an_op(x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
     b = x @ x
     old = b.clone()
