@@ -22,7 +22,7 @@ from .versions import BUILD, Region, Split, Unclear, refine
 TRUE, FALSE, DEPENDS, UNKNOWN = "always true", "always false", "depends", "not understood"
 _ASKED = (ast.Compare, ast.BoolOp, ast.UnaryOp, ast.Call, ast.Name, ast.Attribute)
 _MOST_INTERPRETERS = 400
-_MOST_EVALUATED = 30_000  # expressions, for one gate
+_MOST_EVALUATED = {True: 4_000, False: 1_000}  # expressions for one gate: tested, and passed on
 _MOST_PARTS, _MOST_UNKNOWN = 600, 24  # of a region: as many are looked at until an expression is given up
 
 
@@ -115,7 +115,7 @@ class Finder:
     def seen(self, node: ast.expr, tested: bool) -> Seen:
         """Evaluate an expression in the parts of the range; not in all of them if it is no constant."""
         found, unknown, frame = Seen(), 0, self._frame(node)
-        self._budget.left = _MOST_EVALUATED
+        self._budget.left = _MOST_EVALUATED[tested]
         for region in self.torches.regions:
             try:
                 for part, value in refine(region, lambda part: self._value(node, frame, part, found), _MOST_PARTS):
