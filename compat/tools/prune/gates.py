@@ -21,6 +21,7 @@ from .versions import BUILD, Region, Split, Unclear, refine
 
 TRUE, FALSE, DEPENDS, UNKNOWN = "always true", "always false", "depends", "not understood"
 _ASKED = (ast.Compare, ast.BoolOp, ast.UnaryOp, ast.Call, ast.Name, ast.Attribute)
+_ORDERS = (ast.Lt, ast.LtE, ast.Gt, ast.GtE)
 _MOST_INTERPRETERS = 400
 _MOST_EVALUATED = {True: 4_000, False: 1_000}  # expressions for one gate: tested, and passed on
 _MOST_PARTS, _MOST_UNKNOWN = 600, 24  # of a region: as many are looked at until an expression is given up
@@ -214,7 +215,8 @@ class Finder:
         if prior.flag(name) or prior.helper(name) or prior.tells(name):
             return True
         constants = [n.value for n in walk(node) if isinstance(n, ast.Constant)]
-        return any(isinstance(c, str) and prior.version_of([c]) for c in constants) or isinstance(node, ast.Compare)
+        orders = isinstance(node, ast.Compare) and any(isinstance(sign, _ORDERS) for sign in node.ops)
+        return orders or any(isinstance(c, str) and prior.version_of([c]) for c in constants)
 
     def _witnesses(self, node: ast.expr, seen: Seen) -> str:
         """One version of each outcome."""
