@@ -226,6 +226,19 @@ def test_helpers_are_followed_into_other_modules(tmp_path):
     ]  # fmt: skip
 
 
+def test_file_named_torch_in_an_engine_is_not_torch(tmp_path):
+    (tmp_path / "engine").mkdir()
+    files = {
+        "__init__.py": "",
+        "torch.py": IMPORTS + "def required(minimum):\n    return parse(torch.__version__) >= parse(str(minimum))\n",
+        "a.py": "from engine.torch import required\nif required(2.3): f()\n",
+    }
+    for name, text in files.items():
+        (tmp_path / "engine" / name).write_text(text)
+    report = examine(Index([str(tmp_path / "engine")]), torch_range(">=2.10"))
+    assert ("required(2.3)", "always true") in [(gate.text, gate.outcome) for gate in report.gates]
+
+
 # Code whose last condition is not always the same, though an earlier version of the interpreter took it to be.
 NOT_CONSTANT = {
     "a set that another function adds to": "import torch\nFAILED = set()\ndef note(k):\n"

@@ -23,7 +23,7 @@ TRUE, FALSE, DEPENDS, UNKNOWN = "always true", "always false", "depends", "not u
 _ASKED = (ast.Compare, ast.BoolOp, ast.UnaryOp, ast.Call, ast.Name, ast.Attribute)
 _ORDERS = (ast.Lt, ast.LtE, ast.Gt, ast.GtE)
 _MOST_INTERPRETERS = 400
-_MOST_EVALUATED = {True: 4_000, False: 1_000}  # expressions for one gate: tested, and passed on
+_MOST_EVALUATED = {True: 6_000, False: 2_000}  # expressions for one gate: tested, and passed on
 _MOST_PARTS, _MOST_UNKNOWN = 600, 24  # of a region: as many are looked at until an expression is given up
 
 
@@ -216,7 +216,8 @@ class Finder:
             return True
         constants = [n.value for n in walk(node) if isinstance(n, ast.Constant)]
         orders = isinstance(node, ast.Compare) and any(isinstance(sign, _ORDERS) for sign in node.ops)
-        return orders or any(isinstance(c, str) and prior.version_of([c]) for c in constants)
+        numbers = isinstance(node, ast.Compare) and any(type(c) in (int, float) for c in constants)
+        return orders or numbers or any(isinstance(c, str) and prior.version_of([c]) for c in constants)
 
     def _witnesses(self, node: ast.expr, seen: Seen) -> str:
         """One version of each outcome."""

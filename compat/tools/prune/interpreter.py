@@ -363,7 +363,7 @@ class Interpreter(Names, Calls):
         if isinstance(left, (str, Text)) and isinstance(right, (str, Text)) and isinstance(sign, ast.Add):
             return text.text("".join(side.code if isinstance(side, Text) else side for side in (left, right)))
         values = [value_of(v, self.world.region) if isinstance(v, Number) else v for v in (left, right)]
-        if type(sign) not in _ARITHMETIC or not all(map(_is_plain, values)):
+        if type(sign) not in _ARITHMETIC or not all(_is_plain(v, isinstance(sign, ast.Mod)) for v in values):
             return self.opaque("is an operation that is not followed", left, right)
         kinds = {type(v) for v in values if isinstance(v, tuple)}
         try:
@@ -400,10 +400,10 @@ class Interpreter(Names, Calls):
         return self.called(node, frame)
 
 
-def _is_plain(value: Any) -> bool:
-    """Whether Python can calculate with a value as it is."""
+def _is_plain(value: Any, formats: bool) -> bool:
+    """Whether Python can calculate with a value as it is. formats: the items of a tuple may become text."""
     if isinstance(value, tuple):
-        return type(value) in (tuple, List) and all(map(_is_plain, value))
+        return type(value) in (tuple, List) and (not formats or all(_is_plain(item, True) for item in value))
     return value is None or isinstance(value, (bool, int, float, str, bytes))
 
 
