@@ -239,6 +239,13 @@ def test_file_named_torch_in_an_engine_is_not_torch(tmp_path):
     assert ("required(2.3)", "always true") in [(gate.text, gate.outcome) for gate in report.gates]
 
 
+def test_exec_of_unknown_text_leaves_imported_torch_alone(tmp_path):
+    source = "import torch\nexec(text, globals())\nOLD = torch.__version__ < '2.4'\nif OLD: f()\n"
+    found = dict(gates(tmp_path, source, ">=2.10", imports=""))
+    assert found["torch.__version__ < '2.4'"] == "always false"
+    assert not found["OLD"].startswith("always")
+
+
 # Code whose last condition is not always the same, though an earlier version of the interpreter took it to be.
 NOT_CONSTANT = {
     "a set that another function adds to": "import torch\nFAILED = set()\ndef note(k):\n"
