@@ -226,6 +226,50 @@ def test_helpers_are_followed_into_other_modules(tmp_path):
     ]  # fmt: skip
 
 
+def test_file_named_torch_in_an_engine_is_not_torch(tmp_path):
+    (tmp_path / "engine").mkdir()
+    files = {
+        "__init__.py": "",
+        "torch.py": IMPORTS + "def required(minimum):\n    return parse(torch.__version__) >= parse(str(minimum))\n",
+        "a.py": "from engine.torch import required\nif required(2.3): f()\n",
+    }
+    for name, text in files.items():
+        (tmp_path / "engine" / name).write_text(text)
+    report = examine(Index([str(tmp_path / "engine")]), torch_range(">=2.10"))
+    assert ("required(2.3)", "always true") in [(gate.text, gate.outcome) for gate in report.gates]
+
+
+def test_exec_of_unknown_text_leaves_imported_torch_alone(tmp_path):
+    source = "import torch\nexec(text, globals())\nOLD = torch.__version__ < '2.4'\nif OLD: f()\n"
+    found = dict(gates(tmp_path, source, ">=2.10", imports=""))
+    assert found["torch.__version__ < '2.4'"] == "always false"
+    assert not found["OLD"].startswith("always")
+
+
+# Code whose last condition is not always the same, though an earlier version of the interpreter took it to be.
+NOT_CONSTANT = {
+    "a set that another function adds to": "import torch\nFAILED = set()\ndef note(k):\n"
+    "    FAILED.add((k, torch.__version__))\ndef known(k):\n    if (k, torch.__version__) in FAILED: return 1\n",
+    "a set display that another function adds to": "import torch\nSEEN = {''}\ndef note():\n"
+    "    SEEN.add(torch.__version__)\ndef known():\n    if torch.__version__ in SEEN: return 1\n",
+    "a shift": "import torch\nMOST = 1 << 27\ndef big(n):\n"
+    "    if torch.__version__ >= '2.13' or n > 9: return True\n"
+    "    return n > MOST\nif big(size): f()\n",
+    "a union of sets": "import torch\ndef has(n):\n"
+    "    if torch.__version__ >= '2.13' or n > 9: return True\n"
+    "    return n in {1} | {2}\nif has(size): f()\n",
+    "a question whether torch is installed": "from importlib.metadata import PackageNotFoundError, version\n"
+    "try: torch_version = version('torch')\nexcept PackageNotFoundError: torch_version = 'N/A'\n"
+    "if torch_version == 'N/A': f()\n",
+}
+
+
+@pytest.mark.parametrize("kind", NOT_CONSTANT)
+def test_condition_that_may_differ_is_not_constant(tmp_path, kind):
+    found = gates(tmp_path, NOT_CONSTANT[kind], ">=2.10", imports="")
+    assert [gate for gate, outcome in found if outcome.startswith("always")] == []
+
+
 SIGNS = ("<", "<=", ">", ">=", "==", "!=")
 NUMBERS = [f"2.{minor}{micro}" for minor in range(8, 17) for micro in ("", ".0", ".1", ".0.dev", ".0a0", ".0rc1")]
 SIGN, MINOR, EQUAL = st.sampled_from(SIGNS), st.integers(8, 16), st.sampled_from(("==", "!="))

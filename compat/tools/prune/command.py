@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 from ...errors import CompatError
 from . import baseline, own_shims
@@ -70,6 +72,7 @@ def run(paths: list[str], specs: list[str], torches: list[str] | None = None, ex
         print(own_shims.report(wanted))
         return 0
     with ExitStack() as stack:
+        stack.enter_context(_without_collector())
         index = Index(paths, exclude or ())
         if torches:
             from .torch_sources import opened_all
@@ -82,6 +85,18 @@ def run(paths: list[str], specs: list[str], torches: list[str] | None = None, ex
         return _change(report, fix)
     print(FORMATS[form](report))
     return _status(report, bool(report.constant))
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Pause the garbage collector: it would walk over all syntax trees again and again, and they all stay in use."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def examine(index: Index, torches: Range, known: str | None = None) -> Report:

@@ -21,8 +21,9 @@ from .versions import BUILD, Region, Split, Unclear, refine
 
 TRUE, FALSE, DEPENDS, UNKNOWN = "always true", "always false", "depends", "not understood"
 _ASKED = (ast.Compare, ast.BoolOp, ast.UnaryOp, ast.Call, ast.Name, ast.Attribute)
+_ORDERS = (ast.Lt, ast.LtE, ast.Gt, ast.GtE)
 _MOST_INTERPRETERS = 400
-_MOST_EVALUATED = 30_000  # expressions, for one gate
+_MOST_EVALUATED = {True: 6_000, False: 2_000}  # expressions for one gate: tested, and passed on
 _MOST_PARTS, _MOST_UNKNOWN = 600, 24  # of a region: as many are looked at until an expression is given up
 
 
@@ -115,7 +116,7 @@ class Finder:
     def seen(self, node: ast.expr, tested: bool) -> Seen:
         """Evaluate an expression in the parts of the range; not in all of them if it is no constant."""
         found, unknown, frame = Seen(), 0, self._frame(node)
-        self._budget.left = _MOST_EVALUATED
+        self._budget.left = _MOST_EVALUATED[tested]
         for region in self.torches.regions:
             try:
                 for part, value in refine(region, lambda part: self._value(node, frame, part, found), _MOST_PARTS):
@@ -214,7 +215,9 @@ class Finder:
         if prior.flag(name) or prior.helper(name) or prior.tells(name):
             return True
         constants = [n.value for n in walk(node) if isinstance(n, ast.Constant)]
-        return any(isinstance(c, str) and prior.version_of([c]) for c in constants) or isinstance(node, ast.Compare)
+        orders = isinstance(node, ast.Compare) and any(isinstance(sign, _ORDERS) for sign in node.ops)
+        numbers = isinstance(node, ast.Compare) and any(type(c) in (int, float) for c in constants)
+        return orders or numbers or any(isinstance(c, str) and prior.version_of([c]) for c in constants)
 
     def _witnesses(self, node: ast.expr, seen: Seen) -> str:
         """One version of each outcome."""

@@ -155,6 +155,8 @@ class Index:
         else:
             # Its package is among the folders above, or it stands beside the file or in a root.
             top = module.partition(".")[0]
+            if top == "torch":
+                return None  # never a file such as `utils/torch.py` that imports torch
             places = (*(place.parent for place in parents if place.name == top), folder, *self.roots)
         for place in places:
             base = place.joinpath(*module.split(".")) if module else place

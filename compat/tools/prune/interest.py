@@ -18,10 +18,11 @@ from .tree import FUNCTIONS, children, statements, walk
 _ASKERS = re.compile(r"(?i)version|distribution|require|compare|implement_for|import|spec|module|package|get")
 _REQUIREMENT = re.compile(r"\s*torch\s*([<>=!~]|$)")
 _COMPARERS = re.compile(r"(?i)version|compare|at_least|newer|older|check")
-_LONGEST = 80  # statements of a function that may be a helper
+_LONGEST = 30  # statements of a function that may be a helper
 _STATEMENTS = (ast.Assign, ast.AnnAssign, ast.NamedExpr, ast.AugAssign)
 
 Key = tuple["Scope | None", str]  # a name and the scope that binds it; None for an attribute
+Maker = tuple[set[Key], list[ast.expr]]  # names, and the expressions that they are made of
 
 
 class Interest:
@@ -37,7 +38,8 @@ class Interest:
         self._seen: dict[Key, list[ast.AST]] = {}
         self._imported: list[tuple[str, Key]] = []  # names as other files offer them, and as they are bound here
         self._modules: set[str] = set()
-        self._makers: list[tuple[set[Key], list[ast.expr]]] = []  # names, and the expressions that they are made of
+        self._maker_of: dict[ast.AST, list[Maker]] = {}  # by the expressions that names are made of
+        self._followed: set[Key] = set()
         self._collect(module.tree, module.scope)
         self._own |= {
             node
@@ -46,6 +48,9 @@ class Interest:
             for node in nodes
             if self._is_torch(node)
         }
+        self._own_tokens = [*self._own]
+        self._telling = {key for key in self._seen if _tells(key[1])}
+        self._telling |= {key for name, key in self._imported if _tells(name)}
 
     def _collect(self, tree: ast.AST, scope: Scope) -> None:
         todo: list[tuple[ast.AST, Scope]] = [(tree, scope)]
@@ -68,13 +73,17 @@ class Interest:
             self._import(node, scope)
         elif isinstance(node, FUNCTIONS):
             names: set[Key] = {(scope, node.name)} | ({(None, node.name)} if scope.is_class else set())
-            self._makers.append((names, list(_returned(node))))
+            self._made(names, list(_returned(node)))
         elif isinstance(node, ast.If):
             for each in (*node.body, *node.orelse):
                 if isinstance(each, (ast.Assign, ast.AnnAssign)) and isinstance(each.value, ast.Constant):
-                    self._makers.append((self._targets(each, scope), [node.test]))
+                    self._made(self._targets(each, scope), [node.test])
         if isinstance(node, _STATEMENTS) and node.value is not None:
-            self._makers.append((self._targets(node, scope), [node.value]))
+            self._made(self._targets(node, scope), [node.value])
+
+    def _made(self, names: set[Key], made_of: list[ast.expr]) -> None:
+        for each in made_of:
+            self._maker_of.setdefault(each, []).append((names, made_of))
 
     def _key(self, node: ast.AST, key: Key) -> None:
         self._keys[node] = key
@@ -125,17 +134,30 @@ class Interest:
     def grow(self, offered: dict[str, set[str]]) -> bool:
         """Adds the names that other files offer, and those that are made of known ones. Whether there are new ones."""
         before = len(self.names)
-        self.names |= {key for name, key in self._imported if name in offered or _tells(name)}
-        self.names |= {key for key in self._seen if _tells(key[1])}
+        self.names |= self._telling
+        self.names |= {key for name, key in self._imported if name in offered}
         self.names |= {(None, name) for name, places in offered.items() if places & self._modules}
-        grown = True
-        while grown:
-            grown = False
-            for bound, made_of in self._makers:
+        self._follow()
+        return len(self.names) > before
+
+    def _follow(self) -> None:
+        """Add the names that are made of known ones: only what new names and nodes occur in is looked at again."""
+        tokens, self._own_tokens = self._own_tokens, []
+        while (new := self.names - self._followed) or tokens:
+            self._followed |= new
+            tokens += [node for key in new for node in self._seen.get(key, ())]
+            touched = {id(maker): maker for node in tokens for maker in self._makers_around(node)}
+            for bound, made_of in touched.values():
                 if not bound <= self.names and any(map(self._tells_version, made_of)):
                     self.names |= bound
-                    grown = True
-        return len(self.names) > before
+            tokens = []
+
+    def _makers_around(self, node: ast.AST) -> Iterator[Maker]:
+        """Yield the makers that a node is a part of."""
+        each: ast.AST | None = node
+        while each is not None and not isinstance(each, ast.stmt):
+            yield from self._maker_of.get(each, ())
+            each = self.module.parents.get(each)
 
     @property
     def offers(self) -> set[str]:

@@ -21,6 +21,7 @@ from .tree import COMPREHENSIONS, children
 from .values import (
     Dotted,
     Function,
+    Items,
     List,
     Number,
     OneOf,
@@ -141,7 +142,8 @@ class Interpreter(Names, Calls):
         return List(items) if isinstance(items, tuple) else items
 
     def _set(self, node: ast.Set, frame: Frame) -> Any:
-        return self._tuple(node, frame)  # type: ignore[arg-type]  # asked for members only
+        items = self._tuple(node, frame)  # type: ignore[arg-type]
+        return Items(items) if isinstance(items, tuple) else items
 
     def _dict(self, node: ast.Dict, frame: Frame) -> Any:
         found: dict[Any, Any] = {}
@@ -361,14 +363,14 @@ class Interpreter(Names, Calls):
         if isinstance(left, (str, Text)) and isinstance(right, (str, Text)) and isinstance(sign, ast.Add):
             return text.text("".join(side.code if isinstance(side, Text) else side for side in (left, right)))
         values = [value_of(v, self.world.region) if isinstance(v, Number) else v for v in (left, right)]
-        if any(isinstance(v, (Unknown, Dotted, Text, Parts, Function, dict)) for v in values):
+        if type(sign) not in _ARITHMETIC or not all(_is_plain(v, isinstance(sign, ast.Mod)) for v in values):
             return self.opaque("is an operation that is not followed", left, right)
         kinds = {type(v) for v in values if isinstance(v, tuple)}
         try:
             if len(kinds) > 1:
                 raise TypeError
             found = _ARITHMETIC[type(sign)](*values)
-        except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+        except (TypeError, ValueError, ArithmeticError) as error:
             raise Raised(type(error).__name__) from error
         return List(found) if kinds == {List} else found
 
@@ -396,6 +398,13 @@ class Interpreter(Names, Calls):
 
     def _call(self, node: ast.Call, frame: Frame) -> Any:
         return self.called(node, frame)
+
+
+def _is_plain(value: Any, formats: bool) -> bool:
+    """Whether Python can calculate with a value as it is. formats: the items of a tuple may become text."""
+    if isinstance(value, tuple):
+        return type(value) in (tuple, List) and (not formats or all(_is_plain(item, True) for item in value))
+    return value is None or isinstance(value, (bool, int, float, str, bytes))
 
 
 def _is_always_evaluated(node: ast.AST, module: Module) -> bool:

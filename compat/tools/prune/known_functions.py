@@ -20,6 +20,7 @@ from .values import (
     TORCH,
     Built,
     Dotted,
+    Items,
     List,
     Number,
     Parsed,
@@ -280,7 +281,8 @@ def _list(interpreter: Any, given: list[Any], keywords: dict[str, Any]) -> Any:
 
 @_model("set", "frozenset")
 def _set(interpreter: Any, given: list[Any], keywords: dict[str, Any]) -> Any:
-    return _tuple(interpreter, given, keywords)
+    found = _tuple(interpreter, given, keywords)
+    return Items(found) if isinstance(found, tuple) else found
 
 
 @_model("bool")

@@ -145,11 +145,13 @@ class Names(Evaluator):
         return self._unless_changed(scope, name, value, site)
 
     def _unless_changed(self, scope: Scope, name: str, value: Any, site: ast.AST | None) -> Any:
-        how = scope.elsewhere.get(name) or scope.elsewhere.get("*")
+        imported = all(how == "import" for how, _ in scope.bound[name])
+        # Code that sets names which are not known sets none of the modules that the file imports.
+        how = scope.elsewhere.get(name) or (scope.elsewhere.get("*") if not imported else None)
         if how and (how != "its content is changed" or isinstance(value, (List, Parts, dict, OneOf))):
             return Unknown(f"`{name}` may change: {how}", self.world.touched)
         bindings = scope.bound[name]
-        if all(how == "import" for how, _ in bindings) and isinstance(value, Dotted):
+        if imported and isinstance(value, Dotted):
             return value  # a star import that binds `torch` again means torch
         first = min(getattr(node, "lineno", 0) for _, node in bindings)
         last = getattr(site, "lineno", sys.maxsize)

@@ -20,6 +20,7 @@ from .values import (
     EngineModule,
     Function,
     Instance,
+    Items,
     List,
     Number,
     Parsed,
@@ -263,6 +264,8 @@ def compared(sign_: ast.cmpop, left: Any, right: Any, world: World) -> bool:
             raise Unclear(f"it is not known what {_named(side)} is")
     if isinstance(sign_, (ast.In, ast.NotIn)):
         return _in(left, right, world) is isinstance(sign_, ast.In)
+    if isinstance(left, Items) or isinstance(right, Items):
+        raise Unclear("compares sets")
     if isinstance(sign_, (ast.Eq, ast.NotEq)):
         return equal(left, right, world) is isinstance(sign_, ast.Eq)
     _warn_of_floats(left, right, world)

@@ -142,6 +142,12 @@ class List(tuple[Any, ...]):
     __hash__ = tuple.__hash__
 
 
+class Items(List):
+    """A set of the evaluated code: asked for members only."""
+
+    __slots__ = ()
+
+
 def one_of(values: Iterable[Any]) -> Any:
     """The value, if all are the same; else the choice of them."""
     flat: list[Any] = []
