@@ -185,6 +185,7 @@ def foreign(names: list[str]) -> list[str]:
     return [name for name in names if name.partition(".")[0] not in {*own, *sys.stdlib_module_names}]
 
 
+@same_on_every_torch
 @pytest.mark.skipif("COMPAT_TEST_COPY" in os.environ, reason="asks for modules by the original's name")
 def test_import_after_torch_imports_no_torch_module_and_no_tool(python):
     got = python("-c", AFTER_TORCH)

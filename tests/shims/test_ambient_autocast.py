@@ -133,6 +133,7 @@ def test_only_graphs_with_autocast_get_another_key(warm: Warm) -> None:
     assert len({warm(keyed, program) for program in (inside, inner)} - {"akey"}) == 1
 
 
+@pytest.mark.slow
 def test_native_check_sees_what_the_key_holds(warm: Warm) -> None:
     assert warm(checked) == (None if RELEASE >= (2, 15) else "it leaves out devices whose autocast is off")
 

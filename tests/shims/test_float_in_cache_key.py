@@ -221,6 +221,7 @@ def test_with_shim_each_kind_of_cache_and_graph_is_right(how: dict[str, Any], wa
     assert hits > len(FEW)
 
 
+@pytest.mark.slow
 def test_hit_adds_its_guards_to_the_second_process(warm: Warm, tmp_path: Path) -> None:
     names = ["pad", "layer_norm", "sizes", "clamp", "two floats", "attribute"]
     assert warm(run, str(tmp_path), True, names, (0.5, 0.75))[0] == []

@@ -58,6 +58,7 @@ def strides(workaround: str, folder: str) -> list[tuple[int, ...]]:
     return seen
 
 
+@pytest.mark.slow
 @needs_compiler
 @pytest.mark.parametrize(("workaround", "keeps"), [("operator_str", True), ("allow list", False)])
 def test_op_on_allow_list_loses_its_strides_and_keeps_them_with_shim(
