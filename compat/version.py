@@ -18,10 +18,17 @@ from typing import Any
 from .errors import UNPARSABLE
 
 
+# "torch._C" once it was seen. To load it a second time crashes some processes (2.12.1).
+_loaded: set[str] = set()
+
+
 def module() -> ModuleType | None:
     """Return the imported torch, or None if there is none or a stand-in."""
     torch = sys.modules.get("torch")
-    return torch if isinstance(torch, ModuleType) else None
+    if not isinstance(torch, ModuleType):
+        return None
+    _loaded.update({"torch._C"} & sys.modules.keys())
+    return torch
 
 
 def folder() -> str | None:
@@ -44,6 +51,8 @@ def _locate() -> tuple[str | None, str]:
         return None, f"torch cannot be found ({type(error).__name__}: {error})"
     if not folders:
         return None, "torch is not a package" if torch else "torch is not installed"
+    if _loaded and torch is None:
+        return None, "torch was imported, and is no longer in sys.modules"
     return folders[0], ""
 
 

@@ -137,6 +137,7 @@ kept = {name: sys.modules.pop(name) for name in list(sys.modules) if name.partit
 assert all(not row.error for row in compat.status())
 with compat.lazy_graph_module():
     pass
+assert "torch" not in sys.modules  # to import it a second time crashes torch 2.12.1
 sys.modules.update(kept)
 assert {row.name: row.mode for row in compat.status()} == before
 compat.uninstall()
