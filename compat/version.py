@@ -17,7 +17,6 @@ from typing import Any
 
 from .errors import UNPARSABLE
 
-
 # "torch._C" once it was seen. To load it a second time crashes some processes (2.12.1).
 _loaded: set[str] = set()
 
