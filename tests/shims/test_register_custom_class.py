@@ -10,6 +10,7 @@ import torch
 from helpers.graphs import raised
 from helpers.this_torch import RELEASE
 from helpers.warm import Warm
+from torch import library as torch_library
 
 import compat
 
@@ -56,11 +57,11 @@ def use(hoist: bool) -> dict[str, Any]:
     compat.api.register_custom_class(counter, typ="symbolic")
     from torch._library.opaque_object import get_opaque_type_name
 
-    library = torch.library.Library("compat_test", "FRAGMENT")
+    library = torch_library.Library("compat_test", "FRAGMENT")
     types = get_opaque_type_name(name), get_opaque_type_name(counter)
     library.define("times(Tensor x, {} name, {} counter) -> Tensor".format(*types))
     library.impl("times", lambda x, name, counter: x * (len(name.text) + counter.count), "CompositeExplicitAutograd")
-    torch.library.register_fake("compat_test::times", lambda x, name, counter: torch.empty_like(x), lib=library)
+    torch_library.register_fake("compat_test::times", lambda x, name, counter: torch.empty_like(x), lib=library)
     one, other = name("abc"), counter()
 
     def program(x: torch.Tensor, counter: Any) -> Any:
