@@ -230,12 +230,14 @@ def engine(session: nox.Session, name: str, version: str) -> None:
 
 
 @nox.session
-def vllm(session: nox.Session) -> None:
+@nox.parametrize("version", [nox.param(version, id=version) for version in ("0.33.0", "0.22.1")])
+def vllm(session: nox.Session, version: str) -> None:
     """vLLM's own split, as shipped and with the vendored context; and its env_override beside ours."""
-    engine(session, "vllm", "0.22.1")
+    engine(session, "vllm", version)
 
 
 @nox.session
-def sglang(session: nox.Session) -> None:
+@nox.parametrize("version", [nox.param(version, id=version) for version in ("0.5.23", "0.5.17")])
+def sglang(session: nox.Session, version: str) -> None:
     """SGLang's own split, as shipped and with the vendored context."""
-    engine(session, "sglang", "0.5.17")
+    engine(session, "sglang", version)

@@ -1,6 +1,6 @@
 """SGLang's compilation backend, which opens no lazy context, as shipped and with a vendored `compat`.
 
-Run in an environment with SGLang 0.5.17, the torch that it pins, and compat.
+Run in an environment with SGLang 0.5.17 or 0.5.23, the torch that it pins, and compat.
 """
 
 from __future__ import annotations
@@ -19,16 +19,25 @@ SGLANG = Engine(
         "    split_gm = torch.fx.passes": "    with lazy_graph_module():\n        split_gm = torch.fx.passes",
     },
     attention="compat_demo.attention.default",
-    least={57: 3.0, 161: 2.7},
+    least={"0.5.17": {57: 3.0, 161: 2.7}, "0.5.23": {57: 2.5, 161: 2.5}},
+)
+
+
+# Where the file is in 0.5.17 and in 0.5.23.
+WEAK_REFERENCES = (
+    "sglang.srt.compilation.weak_ref_tensor",
+    "sglang.srt.model_executor.runner_backend_utils.weak_ref_tensor",
 )
 
 
 def without_gpu() -> None:
     """Without one the backend's file cannot be imported, for the sake of a function that a split never calls."""
-    if not torch.cuda.is_available():
-        stub = ModuleType("sglang.srt.compilation.weak_ref_tensor")
+    if torch.cuda.is_available():
+        return
+    for name in WEAK_REFERENCES:
+        stub = ModuleType(name)
         stub.weak_ref_tensors = stub.weak_ref_tensor = None
-        sys.modules[stub.__name__] = stub
+        sys.modules[name] = stub
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """vLLM's `split_graph` as shipped, in torch's own lazy context, and with the context of a vendored `compat`; then
 `compat` and vLLM's `env_override` together, in both orders of import.
 
-Run in an environment with vLLM 0.22.1, the torch that it pins, and compat.
+Run in an environment with vLLM, the torch that it pins, and compat. With 0.33.0 (torch 2.14.0), vLLM's split is lazy
+without compat, which gains nothing there.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ VLLM = Engine(
         )
     },
     attention="compat_demo::attention",
-    least={57: 3.0, 161: 2.7},
+    least={"0.22.1": {57: 3.0, 161: 2.7}, "0.33.0": {}},
 )
 
 TOGETHER = """
@@ -75,7 +76,8 @@ def together(copy: Path) -> dict[str, Any]:
     assert alone["split"] == "plain"
     assert alone["torch_names_by_vllm"]
     for one in both:
-        assert (one["mode"], one["split"], one["split_after"]) == ("backport", "lazy", "plain")
+        assert one["mode"] in ("backport", "native")
+        assert (one["split"], one["split_after"]) == ("lazy", "plain")
         assert one["compiles"]
         assert one["torch_names_by_vllm"] == alone["torch_names_by_vllm"]
     return {"with_env_override": found}
