@@ -172,6 +172,7 @@ def decide(
             return Selection(shim.name, "noop", version.absence(), ())
         raise UnsupportedError(f"{shim.name}: {why}, but {version.absence()}")
     expected = _expected(shim, torch)
+    torch = torch or "of unknown version"
     evidence: tuple[Answer, ...] = ()
     failed: dict[str, Answer] = {}
     for mode in ("native", "backport") if asked == "auto" else (asked,):
@@ -210,7 +211,7 @@ def _expected(shim: Selectable, torch: str | None) -> str:
 
 
 def _success(
-    mode: str, asked: str, expected: str, why: str, torch: str | None, deciding: Answer
+    mode: str, asked: str, expected: str, why: str, torch: str, deciding: Answer
 ) -> str:
     auto = asked == "auto"
     if mode == "native":
@@ -230,7 +231,7 @@ def _lacking(failed: dict[str, Answer]) -> str:
     return "; ".join(dict.fromkeys(parts))
 
 
-def _no_mode(torch: str | None, failed: dict[str, Answer], lacking: str) -> str:
+def _no_mode(torch: str, failed: dict[str, Answer], lacking: str) -> str:
     if "native" in failed and "backport" in failed:
         return f"torch {torch} neither has it nor fits the backport; {lacking}"
     if failed["native"].holds is None:

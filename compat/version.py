@@ -24,10 +24,20 @@ _loaded: set[str] = set()
 def module() -> ModuleType | None:
     """Return the imported torch, or None if there is none or a stand-in."""
     torch = sys.modules.get("torch")
-    if not isinstance(torch, ModuleType):
+    if not _is_module(torch):
         return None
     _loaded.update({"torch._C"} & sys.modules.keys())
     return torch
+
+
+def _is_module(value: object) -> bool:
+    # Not isinstance: it may ask the object for its class, and a stand-in may raise.
+    return issubclass(type(value), ModuleType)
+
+
+def _attribute(torch: ModuleType, name: str) -> Any:
+    # Not getattr or vars: a stand-in may have its own `__getattr__` or `__dict__`.
+    return vars(ModuleType)["__dict__"].__get__(torch).get(name)
 
 
 def folder() -> str | None:
@@ -42,14 +52,15 @@ def absence() -> str:
 
 def _locate() -> tuple[str | None, str]:
     torch = sys.modules.get("torch")
-    if torch is not None and not isinstance(torch, ModuleType):
-        return None, f"torch is replaced by a {type(torch).__name__} in sys.modules"
+    if torch is not None and not _is_module(torch):
+        return None, f"sys.modules has a {type(torch).__name__} in place of torch"
     try:
         folders = _folders(torch)
     except Exception as error:  # noqa: BLE001 (a finder of another library may raise anything)
         return None, f"torch cannot be found ({type(error).__name__}: {error})"
     if not folders:
-        return None, "torch is not a package" if torch else "torch is not installed"
+        what = "is not installed" if torch is None else "is not a package"
+        return None, f"torch {what}"
     if _loaded and torch is None:
         return None, "torch was imported, and is no longer in sys.modules"
     return folders[0], ""
@@ -57,7 +68,7 @@ def _locate() -> tuple[str | None, str]:
 
 def _folders(torch: ModuleType | None) -> list[str]:
     if torch is not None:
-        found = vars(torch).get("__path__")  # not getattr: its `__getattr__` may raise
+        found = _attribute(torch, "__path__")
     else:
         try:
             spec = importlib.util.find_spec("torch")
@@ -74,9 +85,9 @@ def text() -> str | None:
     yet is asked by reading its `version.py`.
     """
     torch = module()
-    said = vars(torch).get("__version__") if torch else None
-    if isinstance(said, str):
-        return str(said)
+    said = _attribute(torch, "__version__") if torch is not None else None
+    if issubclass(type(said), str):
+        return str.__str__(said)
     root = folder()
     return _read(os.path.join(root, "version.py")) if root else None
 
@@ -125,5 +136,5 @@ def parse(version: str | None) -> Any:
         import packaging.version as packaging
     try:
         return packaging.Version(version)
-    except packaging.InvalidVersion:
+    except ValueError:  # InvalidVersion is one; another is raised by too many digits
         return None

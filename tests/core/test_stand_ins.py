@@ -27,6 +27,32 @@ class Raising(types.ModuleType):
         raise RuntimeError(name)
 sys.modules['torch'] = Raising('torch')
 """,
+    "module whose __getattribute__ raises": """
+class Raising(types.ModuleType):
+    def __getattribute__(self, name):
+        raise RuntimeError(name)
+sys.modules['torch'] = Raising('torch')
+""",
+    "module whose __dict__ raises": """
+class Raising(types.ModuleType):
+    @property
+    def __dict__(self):
+        raise RuntimeError('no')
+sys.modules['torch'] = Raising('torch')
+""",
+    "object whose __class__ raises": """
+class Raising:
+    @property
+    def __class__(self):
+        raise RuntimeError('no')
+sys.modules['torch'] = Raising()
+""",
+    "module whose truth raises": """
+class Raising(types.ModuleType):
+    def __bool__(self):
+        raise RuntimeError('no')
+sys.modules['torch'] = Raising('torch')
+""",
     "module without a path": "m = types.ModuleType('torch'); m.__path__ = None; sys.modules['torch'] = m",
     "path of numbers": "m = types.ModuleType('torch'); m.__path__ = [1, None]; sys.modules['torch'] = m",
     "path that raises": """
@@ -38,7 +64,16 @@ m = types.ModuleType('torch'); m.__path__ = Path(); sys.modules['torch'] = m
     "version that is a tuple": """
 m = types.ModuleType('torch'); m.__path__ = [sys.prefix]; m.__version__ = (2, 11, 0); sys.modules['torch'] = m
 """,
-    "version that cannot be printed": """
+    "version whose __str__ raises": """
+class Version(str):
+    def __str__(self):
+        raise RuntimeError('no')
+m = types.ModuleType('torch'); m.__path__ = [sys.prefix]; m.__version__ = Version('2.11.0'); sys.modules['torch'] = m
+""",
+    "version of too many digits": """
+m = types.ModuleType('torch'); m.__path__ = [sys.prefix]; m.__version__ = '9' * 6000; sys.modules['torch'] = m
+""",
+    "version that is no string": """
 class Version:
     def __str__(self):
         raise RuntimeError('no')

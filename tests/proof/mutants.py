@@ -234,6 +234,7 @@ MODULE = (
     "module raises at each attribute",
 )
 STAND_INS = MODULE[4:]
+BEHAVIOUR = ("Behaves", "_Accepts")  # requirements that call what they judge
 
 
 class Finder:
@@ -330,6 +331,8 @@ def holds_after(mutant: Mutant, requirement: Any, broken: list[str]) -> bool | N
         return not below or mutant.kind in PARAMETER
     if mutant.kind in ("removed", "renamed"):
         return None if "." in path else False
+    if form in BEHAVIOUR and mutant.kind in (*PARAMETER, "a class or no class", "a C function"):
+        return None  # only a call can tell whether it still does the same
     if mutant.kind in PARAMETER:
         if form == "Parameters":
             return mutant.parameter not in (*requirement.names, "added")
@@ -338,8 +341,6 @@ def holds_after(mutant: Mutant, requirement: Any, broken: list[str]) -> bool | N
         return form != "Takes" or requirement.name != mutant.parameter
     if mutant.kind == "raises at first use":
         return form in ("Symbol", "Parameters", "Takes")
-    if form == "Behaves" and mutant.kind == "a class or no class":
-        return None  # the class may do the same when it is called
     if mutant.kind == "a property" and "." not in path:
         return False  # the readers do not call a module's __getattr__
     return form == "Symbol" and requirement.kind in (None, "value")
