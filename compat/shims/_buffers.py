@@ -5,6 +5,7 @@ A buffer is the storage of a node's fake tensor, as Inductor's own passes see it
 
 from __future__ import annotations
 
+import operator
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -75,6 +76,58 @@ def written_nodes(node: Any) -> list[Any]:
     return leaves([given.get(argument.name) for argument in _written_arguments(op)])
 
 
+def in_place_form(node: Any) -> tuple[Any, Any, Any] | None:
+    """Return what an op would write if torch has it write in place.
+
+    Returns:
+        The arguments that it would write, the other ones, and the places of the new
+        values in its result; () if the result is the new value. None for other nodes.
+
+    """
+    known, args, is_effect = sys.modules[_REINPLACE].inplaceable_ops, node.args, False
+    op = known.get(node.target)
+    if node.target is sys.modules["torch"].ops.higher_order.with_effects:
+        op, args, is_effect = known.get(args[1]), args[2:], True
+    if op is None:
+        return None
+    place = op.mutated_arg
+    places = place if isinstance(place, tuple) else (place,)
+    read = [argument for i, argument in enumerate(args) if i not in places]
+    outputs = range(1, len(places) + 1) if is_effect else ()  # the first is a token
+    return [args[i] for i in places], read, outputs
+
+
+def overwriting(node: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield what the node may write over, each with the node of its new value."""
+    if node.op != "call_function":
+        return
+    parts, form = call_parts(node), in_place_form(node)
+    outputs: dict[Any, Any] = {}
+    if parts is not None:
+        outputs = dict(parts[0])
+        if "tensors_to_clone" not in node.kwargs:  # the new values are the last outputs
+            written = outputs.get("_all_bases", list(outputs.values()))
+            first = len(node.meta["val"]) - len(written)
+            outputs = {first + i: argument for i, argument in enumerate(written)}
+    elif node.target in sys.modules[_REINPLACE].inplaceable_foreach_ops:
+        outputs = dict(enumerate(node.args[0]))
+    elif form is not None:
+        if not form[2]:
+            yield form[0], node
+        outputs = dict(zip(form[2], form[0]))
+    for user in node.users if outputs else ():
+        if user.target is operator.getitem and user.args[1] in outputs:
+            yield outputs[user.args[1]], user
+
+
+def may_be_in_inputs(graph: Any) -> set[int]:
+    """Return the buffers of values that an op may write over one of its arguments."""
+    scatters = sys.modules[_REINPLACE]._SCATTER_OP_TO_VIEW
+    results = [result for node in graph.nodes for _, result in overwriting(node)]
+    results += [node for node in graph.nodes if node.target in scatters]
+    return set().union(*map(storages, results))
+
+
 def readers(
     node: Any, is_copy: Callable[[Any], bool] = lambda node: False
 ) -> Iterator[Any]:
@@ -93,8 +146,9 @@ def readers(
             if user in seen:
                 continue
             seen.add(user)
-            is_view = own & storages(user) and not written_nodes(user)
-            if is_view or is_copy(user):
+            # The output node may list the values of the graph as its own.
+            is_view = user.op != "output" and own & storages(user)
+            if is_copy(user) or (is_view and not written_nodes(user)):
                 todo.append(user)
             else:
                 yield user

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from ._buffers import leaves, readers, storages, written_nodes
+from ._buffers import leaves, may_be_in_inputs, readers, storages, written_nodes
 
 _POST_GRAD = "torch._inductor.fx_passes.post_grad"
 
 
 def copies_to_keep(graph: Any, writes: list[Any]) -> list[Any]:
-    """Return the copies whose original is overwritten too soon.
+    """Return the copies that are needed as copies.
 
     Args:
         graph: the FX graph.
@@ -19,16 +19,23 @@ def copies_to_keep(graph: Any, writes: list[Any]) -> list[Any]:
 
     """
     registry = sys.modules[_POST_GRAD].noop_registry
-    copies = [n for n in graph.nodes if n.target in registry or _neutral_source(n)]
+    nodes = [n for n in graph.nodes if n.target in registry or _neutral_source(n)]
+    pairs = [(node, one) for node in nodes for one in _sources(node, registry)]
+    copies = [(copy, one) for copy, one in pairs if not storages(copy) & storages(one)]
+    overwritten = _overwritten_too_soon(graph, copies, writes) if writes else []
+    return [*overwritten, *_sharing_memory(graph, copies, writes)]
+
+
+def _overwritten_too_soon(
+    graph: Any, copies: list[Any], writes: list[Any]
+) -> list[Any]:
     places = {node: place for place, node in enumerate(graph.nodes)}
     # The partitioner of a joint graph will move readers behind the writes.
     joint = is_joint(graph)
     return [
         copy
-        for copy in copies
-        for source in _sources(copy, registry)
-        if not storages(copy) & storages(source)
-        and any(
+        for copy, source in copies
+        if any(
             storages(source) & set().union(*map(storages, written))
             if joint
             else places[write] > places[copy]
@@ -36,6 +43,32 @@ def copies_to_keep(graph: Any, writes: list[Any]) -> list[Any]:
             for write, written in writes
         )
     ]
+
+
+def _sharing_memory(graph: Any, copies: list[Any], writes: list[Any]) -> list[Any]:
+    """Return the results that would share memory with another result, or an input.
+
+    Torch asks that before it drops a copy, but not whether another copy of the value
+    has been dropped, or whether an op will write the value over an input.
+    """
+    if not copies:
+        return []
+    origins: dict[int, set[int]] = {}  # what is copied, by the buffer of the copy
+    for copy, source in copies:
+        copied = set().union(*(origins.get(one, {one}) for one in storages(source)))
+        origins.update(dict.fromkeys(storages(copy), copied))
+    sources = leaves([write.args[1:2] for write, _ in writes])
+    written = set().union(*map(storages, sources))
+    back = set().union(*(origins.get(one, {one}) for one in written))
+    used = back & may_be_in_inputs(graph) if back else back
+    output, kept = next(iter(reversed(graph.nodes))), []
+    for copy, _ in copies:
+        copied = set().union(*(origins[one] for one in storages(copy)))
+        if output in readers(copy, may_be_dropped):
+            if copied & used:
+                kept.append(copy)
+            used |= copied
+    return kept
 
 
 def _sources(copy: Any, registry: Any) -> list[Any]:

@@ -11,17 +11,20 @@ inputs, which torch 2.15.0 repairs. Nothing is filed for gradients.
 Affected: every torch so far (2.15).
 Removal: when every supported torch has pytorch#198260 or its like.
 
-Inductor's graphs are functional until late, so a copy of a value is the value. Four
+Inductor's graphs are functional until late, so a copy of a value is the value. Five
 steps make that wrong, and each has its rule here.
 
 1. The graph ends by writing its mutated inputs. A copy stays if a node reads it at or
-   after such a write of its original.
+   after such a write of its original. It stays, too, if the program gets it and it
+   would share memory with an input or with another result.
 2. The reinplacing pass lets an op write over its argument if no later node reads that,
    but does not ask what the op itself reads. The op then gets a copy again.
 3. The same pass turns `index_put` and its like into ops that write in place. They stay
    functional if they read what they would write. For an op on lists, the kernel of one
    tensor must not read another tensor of the list.
-4. The partitioner computes values again in the backward, from inputs that the forward
+4. An op must not write over an input in place if its result is read at or after the
+   write at the end of the graph: `b[i] = 0; old = b.clone(); b.add_(1)`.
+5. The partitioner computes values again in the backward, from inputs that the forward
    has overwritten by then. It has to save what the forward reads from such inputs.
 """
 
@@ -36,6 +39,7 @@ from ..patching.patch import Wrapper
 from ..probe.requirements import Behaves, Mentions, Parameters, Refers, Symbol
 from . import _buffers as buffers
 from . import _copies as copies
+from . import _inputs as inputs
 from . import _lists as lists
 from .base import Shim
 
@@ -54,12 +58,12 @@ _KEPT = "compat_kept_snapshot"
 
 
 def _replace_remove(wrapper: Wrapper) -> Callable[..., None]:
-    """Apply rules 1 and 4, and note what rule 2 needs."""
+    """Apply rules 1 and 5, and note what rule 2 needs."""
 
     def remove_noop_ops(graph: Any) -> None:
         buffers.mark_calls(graph)
         writes = [(n, w) for n in graph.nodes if (w := buffers.written_nodes(n))]
-        kept = copies.copies_to_keep(graph, writes) if writes else []
+        kept = copies.copies_to_keep(graph, writes)
         for node in kept:
             copies.name_copy(node)
             node.meta[_KEPT] = True
@@ -83,16 +87,25 @@ def _replace_same_meta(wrapper: Wrapper) -> Callable[..., bool]:
     return same_meta
 
 
-def _replace_reinplace(wrapper: Wrapper) -> Callable[..., None]:
-    """Apply rule 2, and rule 3 to ops on lists, about which torch asks no question."""
+def _replace_core(wrapper: Wrapper) -> Callable[..., None]:
+    """Apply rule 4, and rule 3 to ops on lists, about which torch asks no question."""
 
-    def reinplace_inplaceable_ops(fake_tensor_updater: Any, graph: Any) -> None:
-        later = lists.read_later(graph)
+    def reinplace_inplaceable_ops_core(graph: Any) -> None:
+        later = [*lists.read_later(graph), *inputs.read_later(graph)]
         try:
-            wrapper.next(fake_tensor_updater, graph)
+            wrapper.next(graph)
         finally:
             for node in later:
                 graph.erase_node(node)
+
+    return reinplace_inplaceable_ops_core
+
+
+def _replace_reinplace(wrapper: Wrapper) -> Callable[..., None]:
+    """Apply rule 2."""
+
+    def reinplace_inplaceable_ops(fake_tensor_updater: Any, graph: Any) -> None:
+        wrapper.next(fake_tensor_updater, graph)
         for node in list(graph.nodes):
             if buffers.CALL_PARTS in node.meta and buffers.call_parts(node) is not None:
                 _separate(node, *node.meta[buffers.CALL_PARTS])
@@ -127,23 +140,16 @@ def _separate(call: Any, written: tuple[str, ...], read: tuple[str, ...]) -> Non
 
 def _replace_check(wrapper: Wrapper) -> Callable[..., bool]:
     """Apply rule 3 to the ops that torch asks no other question about."""
-    ops = wrapper.original.__globals__
 
     def extra_check(node: Any) -> bool:
         if not wrapper.next(node):
             return False
-        op, args = ops["inplaceable_ops"].get(node.target), node.args
-        if op is None and len(args) > 1:  # with_effects(token, op, ...)
-            op, args = ops["inplaceable_ops"].get(args[1]), args[2:]
-        if op is None:
+        form = buffers.in_place_form(node)
+        if form is None:
             return True
-        places = (
-            op.mutated_arg if isinstance(op.mutated_arg, tuple) else [op.mutated_arg]
-        )
-        read = [argument for i, argument in enumerate(args) if i not in places]
-        written = buffers.values([args[i] for i in places])
-        read_values = buffers.values((read, dict(node.kwargs)))
-        return not any(buffers.overlap(w, r) for w in written for r in read_values)
+        written = buffers.values(form[0])
+        read = buffers.values((form[1], dict(node.kwargs)))
+        return not any(buffers.overlap(w, r) for w in written for r in read)
 
     return extra_check
 
@@ -215,6 +221,7 @@ SHIM = Shim(
         Symbol(_REINPLACE, "function"),
         Parameters(_REINPLACE, ("fake_tensor_updater", "graph")),
         Symbol(_CORE, "function"),
+        Parameters(_CORE, ("graph",)),
         Refers(_CORE, "extra_check"),
         Mentions(_CORE, "only_clone_these_tensors"),
         Symbol(_CHECK, "function"),
@@ -222,6 +229,7 @@ SHIM = Shim(
         Symbol(_SCATTER, "function"),
         Parameters(_SCATTER, ("node",)),
         Symbol(f"{_PASSES}:inplaceable_ops"),
+        Symbol(f"{_PASSES}:_SCATTER_OP_TO_VIEW"),
         Symbol(f"{_PASSES}:inplaceable_foreach_ops"),
         Refers(_SCATTER, "is_node_realized"),
         Symbol(f"{_PASSES}:graph_call_function", "function"),
@@ -238,6 +246,7 @@ SHIM = Shim(
     replacements={
         _REMOVE: _replace_remove,
         _SAME: _replace_same_meta,
+        _CORE: _replace_core,
         _REINPLACE: _replace_reinplace,
         _CHECK: _replace_check,
         _SCATTER: _replace_scatter,

@@ -160,7 +160,11 @@ def rewritten(here: Place, edit: Callable[[ast.FunctionDef], Any]) -> None:
     function = function_of(here)
     assert function is not None
     (node,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body
-    assert isinstance(node, ast.FunctionDef)
+    if not isinstance(node, ast.FunctionDef):  # a lambda, which is the default of a field
+        (written,) = [each for each in ast.walk(node) if isinstance(each, ast.Lambda)]
+        node = ast.parse("def lambda_(): ...").body[0]
+        assert isinstance(node, ast.FunctionDef)
+        node.args, node.body = written.args, [ast.Return(written.body)]
     node.decorator_list, node.returns = [], None
     for argument in arguments_of(node):
         argument.annotation = None
@@ -323,10 +327,13 @@ def holds_after(mutant: Mutant, requirement: Any, broken: list[str]) -> bool | N
 
     Returns None if a base class may provide the symbol. `broken` lists the modules that cannot be imported any more.
     """
-    if mutant.kind in MODULE:
-        return requirement.target.partition(":")[0] not in broken
     form, path = type(requirement).__name__, mutant.target.partition(":")[2]
+    if mutant.kind in MODULE:
+        is_file = "/" in requirement.target and mutant.kind in STAND_INS  # it stands beside the stand-in
+        return is_file or requirement.target.partition(":")[0] not in broken
     if requirement.target != mutant.target:
+        if form == "_Accepts" and path in ("_enter_inference_mode", "_exit_inference_mode"):
+            return None  # it calls the function with these two
         below = requirement.target.startswith(f"{mutant.target}.")
         return not below or mutant.kind in PARAMETER
     if mutant.kind in ("removed", "renamed"):
@@ -340,7 +347,7 @@ def holds_after(mutant: Mutant, requirement: Any, broken: list[str]) -> bool | N
             return True  # what it takes by this name, the replacements take in both ways
         return form != "Takes" or requirement.name != mutant.parameter
     if mutant.kind == "raises at first use":
-        return form in ("Symbol", "Parameters", "Takes")
+        return form in ("Symbol", "Parameters", "Takes", "_HasNoWalk")
     if mutant.kind == "a property" and "." not in path:
         return False  # the readers do not call a module's __getattr__
     return form == "Symbol" and requirement.kind in (None, "value")

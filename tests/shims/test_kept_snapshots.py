@@ -310,6 +310,72 @@ OWN: dict[str, Form] = {
 }
 
 
+# Of ops that write over an input: their result is needed after the input is overwritten.
+RESULTS: dict[str, Form] = {}
+FIRST, SECOND = torch.tensor([2, 0]), torch.tensor([1, 3])
+
+
+@form(RESULTS)
+def result_of_index_put(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    result = torch.index_put(x, (FIRST,), y[SECOND])
+    x.copy_(result + 1)
+    return result
+
+
+@form(RESULTS)
+def copy_of_written_slice(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    x[1:] = y[:-1]
+    old = x.clone()
+    x.add_(1)
+    return old
+
+
+@form(RESULTS)
+def copy_after_the_call(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    OPS.shift(y, x)
+    old = x.clone()
+    x.add_(1)
+    return old.t()
+
+
+@form(RESULTS)
+def copy_after_the_call_on_a_list(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    OPS.into_list(y, [x])
+    old = x.clone()
+    x.add_(1)
+    return old
+
+
+@form(OTHERS)
+def copy_times_one(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    x[FIRST] = y[SECOND]
+    old = x * 1
+    x.mul_(2)
+    return old
+
+
+@form(RESULTS)
+def first_of_two_results(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    one = torch.index_put(x, (FIRST,), y[SECOND])
+    x.copy_(torch.index_put(one, (SECOND,), y[FIRST]))
+    return one
+
+
+@form(RESULTS)
+def results_into_each_other(x: torch.Tensor, y: torch.Tensor) -> None:
+    one = torch.index_put(x, (FIRST,), y[SECOND])
+    other = torch.index_put(y, (FIRST,), x[SECOND])
+    x.copy_(other)
+    y.copy_(one)
+
+
+@form(OTHERS)
+def result_for_another_input(x: torch.Tensor, y: torch.Tensor, z: torch.Tensor) -> None:
+    x.select(0, 1).copy_(z[0])
+    y.copy_(x)
+    x.add_(1)
+
+
 def used_afterwards(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     b = x @ x.t()
     old = b.clone()
@@ -354,6 +420,19 @@ def cache(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     return x @ y
 
 
+def result_written_back(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    OPS.shift(y, x)
+    x[FIRST] = y[SECOND]
+    return x.t() @ y, x.view(-1)
+
+
+def result_read_before_the_write(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    x[FIRST] = y[SECOND]
+    product = x @ y
+    x.add_(1)
+    return product
+
+
 def gradient_without_the_copy(x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
     old = x.clone()
     x.add_(1)
@@ -368,6 +447,8 @@ RIGHT = [
     written_copy_of_an_input,
     copy_read_before_the_write,
     cache,
+    result_written_back,
+    result_read_before_the_write,
     gradient_without_the_copy,
 ]
 
@@ -437,7 +518,7 @@ def no_caches() -> Iterator[None]:
 
 @pytest.mark.parametrize("v2", [True, False], ids=["v2", "v1"])
 def test_every_form_is_right_with_the_shim(v2: bool, installed: None) -> None:
-    forms = {**CALLS, **OTHERS} if v2 else CALLS
+    forms = {**CALLS, **OTHERS, **RESULTS} if v2 else {**CALLS, **RESULTS}
     assert wrong(forms, pass_by_pass(v2, dynamic=not v2)) == set()
 
 
@@ -445,6 +526,41 @@ def test_forms_are_wrong_without_the_shim() -> None:
     forms = {name: CALLS[name] for name in CALLS if name not in ("overlapping_slices", "again_and_again")}
     forms["gradient"] = gradient_of_a_copy
     assert wrong(forms, pass_by_pass()) == set(forms)
+
+
+def test_forms_of_results_are_wrong_without_the_shim() -> None:
+    assert wrong(RESULTS, pass_by_pass()) == set(RESULTS)
+
+
+def copy_of_what_an_op_wrote(x: torch.Tensor, y: torch.Tensor) -> list[torch.Tensor]:
+    x[FIRST] = y[SECOND]
+    return [x.clone()]
+
+
+def copy_of_a_written_part(x: torch.Tensor, y: torch.Tensor) -> list[torch.Tensor]:
+    x[1:] = y[:-1]
+    return [x[:3].clone()]
+
+
+def copy_of_what_a_call_wrote(x: torch.Tensor, y: torch.Tensor) -> list[torch.Tensor]:
+    OPS.shift(y, x)
+    return [x * 1, x.clone().clone()]
+
+
+def two_copies_of_a_new_value(x: torch.Tensor, y: torch.Tensor) -> list[torch.Tensor]:
+    x.add_(y)
+    return [x.clone(), x.clone()]
+
+
+@pytest.mark.parametrize(
+    "function",
+    [copy_of_what_an_op_wrote, copy_of_a_written_part, copy_of_what_a_call_wrote, two_copies_of_a_new_value],
+    ids=lambda function: function.__name__,
+)
+def test_returned_copies_share_no_memory(function: Form, installed: None) -> None:
+    x, y = torch.arange(16.0).view(4, 4), torch.ones(4, 4)
+    results = Passes().compile(function)(x, y)
+    assert len({tensor.untyped_storage().data_ptr() for tensor in (x, y, *results)}) == 2 + len(results)
 
 
 @pytest.mark.skipif(RELEASE >= (2, 15), reason="native")
