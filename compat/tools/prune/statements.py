@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
+import builtins
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from .evaluator import Evaluator, Frame
-from .scopes import CHANGES, Scope
+from .scopes import CHANGES, KEEPS_CONTENT, Scope, last_name
 from .tree import COMPREHENSIONS, FUNCTIONS, children, walk
 from .values import List, Parts, Raised, Unknown, one_of, options, same, unknown
 from .versions import TooMuch
@@ -16,7 +17,11 @@ from .versions import TooMuch
 Env = dict[str, Any]
 _UNBOUND = Unknown("is not bound")
 _MOST_STATES, _MOST_STEPS, _MOST_LAPS = 24, 3000, 64
+_LETS_PASS = frozenset({"open", "torch", "warnings", "threading", "tempfile", "tqdm", "nullcontext"})
 _QUIET = frozenset({"logger", "logging", "log", "warnings", "print", "LOGGER", "_logger", "warn", "info", "debug"})
+
+
+_HOW = {ast.Return: "return", ast.Raise: "raise", ast.Break: "break", ast.Continue: "continue"}
 
 
 class Exit(NamedTuple):
@@ -117,20 +122,34 @@ class Runner:
         inner = type(frame)(
             frame.scope, node if frame.site is None else _site(node, frame), env, frame.outer, frame.running
         )
-        return self.interpreter.value(node, inner)
+        before, after = _changed_in(node)
+        self._lose(env, before)
+        value = self.interpreter.value(node, inner)
+        self._lose(env, after)
+        return value
+
+    def _lose(self, env: Env, names: Iterable[str]) -> None:
+        """Forget the contents of the objects that these names hold; of all objects for a `*`."""
+        for name in [*env] if "*" in names else names:
+            if isinstance(env.get(name), (List, Parts, dict)):
+                env.update(self._with_change(env, name, Unknown(f"the content of `{name}` may be changed")))
 
     def _other(self, node: ast.stmt, env: Env) -> list[Exit]:
-        """A statement that is not followed: what it binds is not known."""
+        """A statement that is not followed: what it binds is not known, nor how it ends."""
         self.interpreter.world.risky += 1
-        return [
-            Exit(
-                "next",
-                {
-                    **env,
-                    **{name: Unknown(f"`{name}` is bound in a way that is not followed") for name in bound_in(node)},
-                },
-            )
-        ]
+        lost = {name: Unknown(f"`{name}` is bound in a way that is not followed") for name in bound_in(node)}
+        reason = Unknown(f"`{type(node).__name__}` is not followed")
+        ways = {_HOW.get(type(each), "next") for each in walk(node)} if _leaves(node) else set()
+        ends = [Exit(how, {**env, **lost}, reason if how == "return" else "") for how in sorted(ways - {"next"})]
+        return [Exit("next", {**env, **lost}), *ends]
+
+    def _match(self, node: ast.Match, env: Env) -> list[Exit]:
+        self.interpreter.world.risky += 1
+        exits = [Exit("next", env)]
+        for case in node.cases:
+            bound = {name: Unknown("is bound by `match`") for name in bound_in(case.pattern)}
+            exits += self.block(case.body, {**env, **bound})
+        return exits
 
     def _skips(self, node: ast.stmt) -> bool:
         return self.wanted is not None and not (bound_in(node) & self.wanted)
@@ -142,13 +161,14 @@ class Runner:
 
     def _expr(self, node: ast.Expr, env: Env) -> list[Exit]:
         call = node.value
-        if _root(call) in _QUIET:
+        if _root(call) in _QUIET and not any(_changed_in(call)):
             return [Exit("next", env)]
         owner = call.func.value if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) else None
         if isinstance(owner, ast.Name) and isinstance(env.get(owner.id), (List, Parts, dict)):
             return [Exit("next", self._with_change(env, owner.id, self._changed(env[owner.id], call, env)))]
         if self.wanted is None or self.in_try or isinstance(call, ast.NamedExpr):
             self.value(call, env)
+        self._lose(env, _changed_in(call)[0])
         for given in call.args if isinstance(call, ast.Call) else ():
             if isinstance(given, ast.Name) and isinstance(env.get(given.id), (List, Parts, dict)):
                 env = self._with_change(env, given.id, Unknown("may be changed by a call"))
@@ -185,6 +205,8 @@ class Runner:
             known = isinstance(held, dict) and isinstance(key, (str, int))
             new = {**held, key: value} if known else Unknown("is changed under a key")
             env.update(self._with_change(env, target.value.id, new))
+        else:
+            self._lose(env, _items_of(target))
         env.update(self.interpreter.destructured(target, value))
 
     def _annassign(self, node: ast.AnnAssign, env: Env) -> list[Exit]:
@@ -196,15 +218,17 @@ class Runner:
         if isinstance(node.target, ast.Name) and not self._skips(node):
             old, new = self.value(ast.Name(node.target.id, ast.Load()), env), self.value(node.value, env)
             interpreter = self.interpreter
+            if isinstance(old, (List, dict)):
+                self._lose(env, (node.target.id,))
             env[node.target.id] = interpreter.lift(lambda a, b: interpreter.calculated(node.op, a, b), old, new)
-        elif isinstance(node.target, ast.Subscript) and isinstance(node.target.value, ast.Name):
-            env[node.target.value.id] = Unknown("is changed under a key")
+        self._lose(env, _items_of(node.target))
         return [Exit("next", env)]
 
     def _delete(self, node: ast.Delete, env: Env) -> list[Exit]:
         for target in node.targets:
             if isinstance(target, ast.Name):
                 env[target.id] = Unknown(f"`{target.id}` is deleted", self.interpreter.world.touched)
+            self._lose(env, _items_of(target))
         return [Exit("next", env)]
 
     def _import(self, node: ast.Import | ast.ImportFrom, env: Env) -> list[Exit]:
@@ -262,9 +286,17 @@ class Runner:
         for item in node.items:
             if item.optional_vars is not None:
                 env.update({name: Unknown("is bound by `with`") for name in bound_in(item)})
-        quiet = [item for item in node.items if _root(item.context_expr) in ("suppress", "contextlib")]
-        exits = self.block(node.body, env)
-        return [Exit("next", e.env) if e.how == "raise" and quiet else e for e in exits]
+        if all(_root(item.context_expr) in _LETS_PASS for item in node.items):
+            return self.block(node.body, env)
+        self.in_try += 1
+        try:
+            exits = self.block(node.body, env)
+        finally:
+            self.in_try -= 1
+        # It may swallow an exception of its block, as `contextlib.suppress` does.
+        return [exit_ for exit_ in exits if exit_.how != "raise" or exit_.value] + [
+            Exit("next", exit_.env) for exit_ in exits if exit_.how == "raise"
+        ]
 
     def _try(self, node: ast.Try, env: Env) -> list[Exit]:
         self.in_try += 1
@@ -294,10 +326,11 @@ class Runner:
         for handler in node.handlers:
             caught = catches(handler, raised.value)
             if caught is not False:
-                exits += self.block(handler.body, dict(raised.env))
+                error = {handler.name: Unknown("is an exception")} if handler.name else {}
+                exits += self.block(handler.body, {**raised.env, **error})
             if caught is True:
                 return exits
-        return [*exits, raised] if raised.value else exits
+        return [*exits, raised] if raised.value or self.in_try else exits
 
     def _for(self, node: ast.For, env: Env) -> list[Exit]:
         if self._skips(node) and not self.in_try and not _leaves(node):
@@ -335,6 +368,7 @@ class Runner:
         lost = {**env, **{name: self._lost(name) for name in bound_in(node)}}
         exits = self.block(node.body, dict(lost))
         returned = [exit_ for exit_ in exits if exit_.how in ("return", "raise")]
+        returned += [exit_ for exit_ in self.block(node.orelse, dict(lost)) if exit_.how != "next"]
         return [*returned, Exit("next", lost), *([Exit("next", env)] if not isinstance(node, ast.While) else [])]
 
     def _while(self, node: ast.While, env: Env) -> list[Exit]:
@@ -363,18 +397,26 @@ def catches(handler: ast.ExceptHandler, name: str) -> bool | None:
     names = {getattr(each, "attr", getattr(each, "id", "")) for each in types}
     if not name:
         return None
-    family = {name, "Exception", "BaseException"} | _PARENTS.get(name, set())
-    return bool(names & family)
+    if names & {name, "Exception", "BaseException"}:
+        return True
+    raised, caught = _exception(name), [_exception(each) for each in names]
+    if raised is None:
+        return None
+    if any(each and issubclass(raised, each) for each in caught):
+        return True
+    return None if None in caught else False
 
 
-_PARENTS = {
-    "ModuleNotFoundError": {"ImportError"},
-    "PackageNotFoundError": {"ModuleNotFoundError", "ImportError"},
-    "InvalidVersion": {"ValueError"},
-    "KeyError": {"LookupError"},
-    "IndexError": {"LookupError"},
-    "UnboundLocalError": {"NameError"},
+_KNOWN_ERRORS: dict[str, type[BaseException]] = {
+    "PackageNotFoundError": ModuleNotFoundError,
+    "InvalidVersion": ValueError,
 }
+
+
+def _exception(name: str) -> type[BaseException] | None:
+    """The builtin exception of this name, or the one that a known exception inherits from; None if it is another."""
+    found = _KNOWN_ERRORS.get(name, getattr(builtins, name, None))
+    return found if isinstance(found, type) and issubclass(found, BaseException) else None
 
 
 @lru_cache(maxsize=20_000)
@@ -391,9 +433,9 @@ def bound_in(node: ast.AST) -> set[str]:
         elif not isinstance(each, ast.alias) and isinstance(name := getattr(each, "name", None), str):
             names.add(name)
         elif isinstance(each, ast.Subscript) and not isinstance(each.ctx, ast.Load):
-            names.add(getattr(each.value, "id", ""))
+            names.add(_holder(each.value))
         elif isinstance(each, ast.Call) and isinstance(each.func, ast.Attribute) and each.func.attr in CHANGES:
-            names.add(getattr(each.func.value, "id", ""))
+            names.add(_holder(each.func.value))
         elif isinstance(each, ast.MatchMapping):
             names.add(each.rest or "")
         if isinstance(each, COMPREHENSIONS):
@@ -401,6 +443,37 @@ def bound_in(node: ast.AST) -> set[str]:
         elif not isinstance(each, (*FUNCTIONS, ast.ClassDef, ast.Lambda)):
             todo += children(each)
     return names
+
+
+def _holder(node: ast.expr) -> str:
+    """`a` of `a["b"]["c"]`."""
+    while isinstance(node, ast.Subscript):
+        node = node.value
+    return getattr(node, "id", "")
+
+
+def _items_of(target: ast.AST) -> set[str]:
+    """The names whose content an assignment to a target changes; `*` if it changes what is in that content."""
+    stored = [each for each in walk(target) if isinstance(each, ast.Subscript) and not isinstance(each.ctx, ast.Load)]
+    return {each.value.id if isinstance(each.value, ast.Name) else "*" for each in stored}
+
+
+@lru_cache(maxsize=20_000)
+def _changed_in(node: ast.AST) -> tuple[frozenset[str], frozenset[str]]:
+    """The names whose content an expression may change: before the rest of it is evaluated, and after that."""
+    before: set[str] = set()
+    after: set[str] = set()
+    inside = walk(node)
+    for call in inside:
+        if not isinstance(call, ast.Call):
+            continue
+        if isinstance(call.func, ast.Attribute) and call.func.attr in CHANGES:
+            before.add(call.func.value.id if isinstance(call.func.value, ast.Name) else "*")
+        if last_name(call) not in KEEPS_CONTENT:
+            after |= {each.id for each in call.args if isinstance(each, ast.Name)}
+    read = [each.id for each in inside if isinstance(each, ast.Name)]
+    before |= {name for name in after if read.count(name) > 1}
+    return frozenset(before), frozenset(after)
 
 
 def _needed(name: str, statements: list[ast.stmt]) -> frozenset[str]:
@@ -444,15 +517,29 @@ def _in_order(scope: Scope, name: str, site: ast.AST | None) -> list[tuple[ast.s
     for parent, child in steps:
         for block in _blocks_before(parent, child):
             found += [(s, block[1]) for s in block[0] if name in bound_in(s)]
-        if name in _bound_by_header(child) and child is not steps[-1][1]:
-            found.append((child, "loop"))  # type: ignore[arg-type]
-        elif (
-            isinstance(child, (ast.For, ast.While, ast.AsyncFor))
-            and name in bound_in(child)
-            and child is not steps[-1][1]
+        inside = child is not steps[-1][1]
+        is_loop = isinstance(child, ast.While) or (inside and isinstance(child, (ast.For, ast.AsyncFor)))
+        if (
+            (is_loop and name in bound_in(child))
+            or (inside and name in _bound_by_header(child))
+            or name in _bound_on_the_way(child)
         ):
-            found.append((child, "loop"))
+            found.append((child, "loop"))  # type: ignore[arg-type]
     return found
+
+
+@lru_cache(maxsize=20_000)
+def _bound_on_the_way(node: ast.AST) -> frozenset[str]:
+    """The names that the expressions of a statement bind, not those of the blocks in it."""
+    found: set[str] = set()
+    todo = [child for child in children(node) if isinstance(child, (ast.expr, ast.withitem, ast.keyword))]
+    while todo:
+        each = todo.pop()
+        if isinstance(each, ast.NamedExpr):
+            found.add(each.target.id)
+        if not isinstance(each, ast.Lambda):
+            todo += children(each)  # type: ignore[arg-type]
+    return frozenset(found)
 
 
 def _bound_by_header(node: ast.AST) -> set[str]:
