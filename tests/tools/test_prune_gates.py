@@ -270,6 +270,17 @@ def test_condition_that_may_differ_is_not_constant(tmp_path, kind):
     assert [gate for gate, outcome in found if outcome.startswith("always")] == []
 
 
+def test_question_before_the_import_of_torch_also_tells_whether_torch_is_there(tmp_path):
+    source = (
+        "import importlib.util, importlib.metadata\nfrom packaging import version\n"
+        "def available():\n    if importlib.util.find_spec('torch') is None: return False\n"
+        "    return version.parse(importlib.metadata.version('torch')) >= version.parse('2.5')\n"
+        "def f():\n    if not available():\n        return False\n    import torch\n"
+    )
+    assert ("available()", "always true") not in gates(tmp_path, source, ">=2.10", imports="")
+    assert ("not available()", "always false") not in gates(tmp_path, source, ">=2.10", imports="")
+
+
 SIGNS = ("<", "<=", ">", ">=", "==", "!=")
 NUMBERS = [f"2.{minor}{micro}" for minor in range(8, 17) for micro in ("", ".0", ".1", ".0.dev", ".0a0", ".0rc1")]
 SIGN, MINOR, EQUAL = st.sampled_from(SIGNS), st.integers(8, 16), st.sampled_from(("==", "!="))

@@ -203,12 +203,14 @@ class Finder:
 
     def _needs_torch(self, node: ast.AST) -> bool:
         """Whether the code around the expression imports torch before, so that it never runs without torch."""
-        blocks = [self.module.tree.body]
+        place, in_function, imports = node, False, []
         while node in self.module.parents:
             node = self.module.parents[node]
             if isinstance(node, FUNCTIONS):
-                blocks.append(node.body)
-        return any(_imports_torch(statement) for block in blocks for statement in block)
+                imports += [each for each in node.body if _imports_torch(each) and each.lineno < place.lineno]  # type: ignore[attr-defined]
+                in_function = True
+        of_module = [each for each in self.module.tree.body if _imports_torch(each)]
+        return bool(imports) or any(in_function or each.lineno <= place.lineno for each in of_module)  # type: ignore[attr-defined]
 
     def _tells_version(self, node: ast.expr) -> bool:
         name = last_name(node)
