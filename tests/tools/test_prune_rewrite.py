@@ -123,7 +123,8 @@ def test_definition_that_another_file_offers_stays(tmp_path, capsys):
 def test_import_stays_if_the_function_that_needs_it_stays(tmp_path, capsys):
     files = {
         "a.py": "import json\nimport torch\ndef f(): return json\n",
-        "b.py": f"from .a import f\n{HEAD}if not new:\n    f()\nelse:\n    @register(setup() and not new)\n    def g(): f()\n",
+        "b.py": f"from .a import f\n{HEAD}if not new:\n    f()\nelse:\n"
+        "    @register(setup() and not new)\n    def g(): f()\n",
     }
     for name, text in files.items():
         (tmp_path / name).write_text(text)

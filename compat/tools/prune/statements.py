@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from .bindings import binders_before, bound_in, changed_by_expression, changed_by_target, needed_for
 from .evaluator import Evaluator, Frame
-from .scopes import CHANGES, KEEPS_CONTENT, Scope, last_name
-from .tree import COMPREHENSIONS, FUNCTIONS, children, walk
+from .scopes import Scope
+from .tree import FUNCTIONS, walk
 from .values import List, Parts, Raised, Unknown, one_of, options, same, unknown
 from .versions import TooMuch
 
@@ -44,8 +45,8 @@ class Runner:
 
     def name_at(self, scope: Scope, name: str, site: ast.AST | None) -> Any:
         """The value of `name` just before the statement `site`, or at the end of the scope."""
-        statements = _in_order(scope, name, site)
-        self.wanted = _needed(name, [statement for statement, _ in statements])
+        statements = binders_before(scope, name, site)
+        self.wanted = needed_for(name, [statement for statement, _ in statements])
         self.frame = Frame(scope, site, {})
         envs: list[Env] = [{}]
         for statement, how in statements:
@@ -122,7 +123,7 @@ class Runner:
         inner = type(frame)(
             frame.scope, node if frame.site is None else _site(node, frame), env, frame.outer, frame.running
         )
-        before, after = _changed_in(node)
+        before, after = changed_by_expression(node)
         self._lose(env, before)
         value = self.interpreter.value(node, inner)
         self._lose(env, after)
@@ -161,14 +162,14 @@ class Runner:
 
     def _expr(self, node: ast.Expr, env: Env) -> list[Exit]:
         call = node.value
-        if _root(call) in _QUIET and not any(_changed_in(call)):
+        if _root(call) in _QUIET and not any(changed_by_expression(call)):
             return [Exit("next", env)]
         owner = call.func.value if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) else None
         if isinstance(owner, ast.Name) and isinstance(env.get(owner.id), (List, Parts, dict)):
             return [Exit("next", self._with_change(env, owner.id, self._changed(env[owner.id], call, env)))]
         if self.wanted is None or self.in_try or isinstance(call, ast.NamedExpr):
             self.value(call, env)
-        self._lose(env, _changed_in(call)[0])
+        self._lose(env, changed_by_expression(call)[0])
         for given in call.args if isinstance(call, ast.Call) else ():
             if isinstance(given, ast.Name) and isinstance(env.get(given.id), (List, Parts, dict)):
                 env = self._with_change(env, given.id, Unknown("may be changed by a call"))
@@ -206,7 +207,7 @@ class Runner:
             new = {**held, key: value} if known else Unknown("is changed under a key")
             env.update(self._with_change(env, target.value.id, new))
         else:
-            self._lose(env, _items_of(target))
+            self._lose(env, changed_by_target(target))
         env.update(self.interpreter.destructured(target, value))
 
     def _annassign(self, node: ast.AnnAssign, env: Env) -> list[Exit]:
@@ -221,14 +222,14 @@ class Runner:
             if isinstance(old, (List, dict)):
                 self._lose(env, (node.target.id,))
             env[node.target.id] = interpreter.lift(lambda a, b: interpreter.calculated(node.op, a, b), old, new)
-        self._lose(env, _items_of(node.target))
+        self._lose(env, changed_by_target(node.target))
         return [Exit("next", env)]
 
     def _delete(self, node: ast.Delete, env: Env) -> list[Exit]:
         for target in node.targets:
             if isinstance(target, ast.Name):
                 env[target.id] = Unknown(f"`{target.id}` is deleted", self.interpreter.world.touched)
-            self._lose(env, _items_of(target))
+            self._lose(env, changed_by_target(target))
         return [Exit("next", env)]
 
     def _import(self, node: ast.Import | ast.ImportFrom, env: Env) -> list[Exit]:
@@ -276,10 +277,18 @@ class Runner:
         if self._skips(node) and not self.in_try and not _leaves(node):
             return [Exit("next", env)]
         found = self.interpreter.truths(self.value(node.test, env))
-        if len(found) > 1:
-            self.interpreter.world.undecided = ast.unparse(node.test)[:80]
-        exits = self.block(node.body, env) if True in found else []
-        return exits + (self.block(node.orelse, env) if False in found else [])
+        body = self.block(node.body, env) if True in found else []
+        orelse = self.block(node.orelse, env) if False in found else []
+        exits = [*body, *orelse]
+        if len(found) > 1 and len(_distinct_exits(exits)) > max(len(body), len(orelse)):
+            self._note(node.test, leaves=any(exit_.how != "next" for exit_ in exits))
+        return exits
+
+    def _note(self, test: ast.expr, leaves: bool) -> None:
+        """Note an unknown condition that matters; rather one that ends the function than one that sets a name."""
+        world = self.interpreter.world
+        if leaves or not world.undecided:
+            world.undecided = ast.unparse(test)[:80]
 
     def _with(self, node: ast.With, env: Env) -> list[Exit]:
         self.interpreter.world.risky += 1
@@ -417,156 +426,6 @@ def _exception(name: str) -> type[BaseException] | None:
     """The builtin exception of this name, or the one that a known exception inherits from; None if it is another."""
     found = _KNOWN_ERRORS.get(name, getattr(builtins, name, None))
     return found if isinstance(found, type) and issubclass(found, BaseException) else None
-
-
-@lru_cache(maxsize=20_000)
-def bound_in(node: ast.AST) -> set[str]:
-    """The names that a statement binds, in its own scope."""
-    names: set[str] = set()
-    todo = [node]
-    while todo:
-        each = todo.pop()
-        if isinstance(each, ast.Name) and not isinstance(each.ctx, ast.Load):
-            names.add(each.id)
-        elif isinstance(each, (ast.Import, ast.ImportFrom)):
-            names |= {alias.asname or alias.name.partition(".")[0] for alias in each.names}
-        elif not isinstance(each, ast.alias) and isinstance(name := getattr(each, "name", None), str):
-            names.add(name)
-        elif isinstance(each, ast.Subscript) and not isinstance(each.ctx, ast.Load):
-            names.add(_holder(each.value))
-        elif isinstance(each, ast.Call) and isinstance(each.func, ast.Attribute) and each.func.attr in CHANGES:
-            names.add(_holder(each.func.value))
-        elif isinstance(each, ast.MatchMapping):
-            names.add(each.rest or "")
-        if isinstance(each, COMPREHENSIONS):
-            names |= {inner.target.id for inner in walk(each) if isinstance(inner, ast.NamedExpr)}
-        elif not isinstance(each, (*FUNCTIONS, ast.ClassDef, ast.Lambda)):
-            todo += children(each)
-    return names
-
-
-def _holder(node: ast.expr) -> str:
-    """`a` of `a["b"]["c"]`."""
-    while isinstance(node, ast.Subscript):
-        node = node.value
-    return getattr(node, "id", "")
-
-
-def _items_of(target: ast.AST) -> set[str]:
-    """The names whose content an assignment to a target changes; `*` if it changes what is in that content."""
-    stored = [each for each in walk(target) if isinstance(each, ast.Subscript) and not isinstance(each.ctx, ast.Load)]
-    return {each.value.id if isinstance(each.value, ast.Name) else "*" for each in stored}
-
-
-@lru_cache(maxsize=20_000)
-def _changed_in(node: ast.AST) -> tuple[frozenset[str], frozenset[str]]:
-    """The names whose content an expression may change: before the rest of it is evaluated, and after that."""
-    before: set[str] = set()
-    after: set[str] = set()
-    inside = walk(node)
-    for call in inside:
-        if not isinstance(call, ast.Call):
-            continue
-        if isinstance(call.func, ast.Attribute) and call.func.attr in CHANGES:
-            before.add(call.func.value.id if isinstance(call.func.value, ast.Name) else "*")
-        if last_name(call) not in KEEPS_CONTENT:
-            after |= {each.id for each in call.args if isinstance(each, ast.Name)}
-    read = [each.id for each in inside if isinstance(each, ast.Name)]
-    before |= {name for name in after if read.count(name) > 1}
-    return frozenset(before), frozenset(after)
-
-
-def _needed(name: str, statements: list[ast.stmt]) -> frozenset[str]:
-    """The names that decide what `name` holds after these statements."""
-    needed = {name}.union(*(_tested(statement) for statement in statements))
-    assigned = [each for statement in statements for each in _assigned(statement)]
-    grown = True
-    while grown:
-        grown = False
-        for bound, read in assigned:
-            if bound & needed and not read <= needed:
-                needed |= read
-                grown = True
-    return frozenset(needed)
-
-
-@lru_cache(maxsize=20_000)
-def _tested(statement: ast.stmt) -> frozenset[str]:
-    """The names that conditions in a statement read."""
-    tests = [node.test for node in walk(statement) if isinstance(node, (ast.If, ast.While))]
-    return frozenset(n.id for test in tests for n in walk(test) if isinstance(n, ast.Name))
-
-
-@lru_cache(maxsize=20_000)
-def _assigned(statement: ast.stmt) -> list[tuple[set[str], set[str]]]:
-    """List the names that each assignment in a statement binds and reads."""
-    kinds = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.NamedExpr, ast.For)
-    return [
-        (bound_in(node), {n.id for n in walk(node) if isinstance(n, ast.Name)})
-        for node in walk(statement)
-        if isinstance(node, kinds)
-    ]
-
-
-def _in_order(scope: Scope, name: str, site: ast.AST | None) -> list[tuple[ast.stmt, str]]:
-    """The statements before a place that bind a name, and whether each is "sure" or "maybe" run, or is a "loop"."""
-    steps = scope.module.path_to(scope.module.statement(site), scope) if site is not None else []
-    if not steps:
-        return [(s, "sure") for s in scope.body if name in bound_in(s)]
-    found: list[tuple[ast.stmt, str]] = []
-    for parent, child in steps:
-        for block in _blocks_before(parent, child):
-            found += [(s, block[1]) for s in block[0] if name in bound_in(s)]
-        inside = child is not steps[-1][1]
-        is_loop = isinstance(child, ast.While) or (inside and isinstance(child, (ast.For, ast.AsyncFor)))
-        if (
-            (is_loop and name in bound_in(child))
-            or (inside and name in _bound_by_header(child))
-            or name in _bound_on_the_way(child)
-        ):
-            found.append((child, "loop"))  # type: ignore[arg-type]
-    return found
-
-
-@lru_cache(maxsize=20_000)
-def _bound_on_the_way(node: ast.AST) -> frozenset[str]:
-    """The names that the expressions of a statement bind, not those of the blocks in it."""
-    found: set[str] = set()
-    todo = [child for child in children(node) if isinstance(child, (ast.expr, ast.withitem, ast.keyword))]
-    while todo:
-        each = todo.pop()
-        if isinstance(each, ast.NamedExpr):
-            found.add(each.target.id)
-        if not isinstance(each, ast.Lambda):
-            todo += children(each)  # type: ignore[arg-type]
-    return frozenset(found)
-
-
-def _bound_by_header(node: ast.AST) -> set[str]:
-    """The names that `with ... as`, `except ... as` or `case` bind for the block below."""
-    if isinstance(node, (ast.With, ast.AsyncWith)):
-        return {name for item in node.items for name in bound_in(item)}
-    if isinstance(node, ast.match_case):
-        return bound_in(node.pattern)
-    return {node.name or ""} if isinstance(node, ast.ExceptHandler) else set()
-
-
-def _blocks_before(parent: ast.AST, child: ast.AST) -> list[tuple[list[ast.stmt], str]]:
-    """The statements that are run in a node before its child, and how sure that is."""
-    before: list[tuple[list[ast.stmt], str]] = []
-    if isinstance(parent, ast.Try):
-        in_handler = child in parent.handlers
-        if in_handler or child in parent.finalbody:
-            before.append((parent.body, "maybe"))
-        elif child in parent.orelse:
-            before.append((parent.body, "sure"))
-        if child in parent.finalbody:
-            before += [(parent.orelse, "maybe"), *((h.body, "maybe") for h in parent.handlers)]
-    for field in ("body", "orelse", "finalbody"):
-        block = getattr(parent, field, None)
-        if isinstance(block, list) and child in block:
-            before.append((block[: block.index(child)], "sure"))
-    return before
 
 
 def _distinct(envs: list[Env]) -> list[Env]:
