@@ -205,6 +205,23 @@ def test_reason_names_a_version_of_each_outcome_and_warns_of_strings(tmp_path):
     assert "compares versions as strings" in gate.reason
 
 
+def test_reason_names_the_condition_that_matters(tmp_path):
+    source = (
+        "def n(x):\n    if x.ready: return True\n    return torch.__version__ >= '2.13'\nif n(a): f()\n"
+        "def m(x):\n    if x.loud: k = 1\n    if x.old: return False\n    if x.loud: k = 1\n"
+        "    return torch.__version__ >= '2.13'\nif m(a): f()\n"
+    )
+    (tmp_path / "a.py").write_text("import torch\n" + source)
+    reasons = {gate.text: gate.reason for gate in examine(Index([str(tmp_path)]), torch_range(">=2.10")).gates}
+    assert reasons["m(a)"] == "also depends on `x.old`"
+
+
+def test_comparison_in_code_that_is_a_text_is_told(tmp_path):
+    (tmp_path / "a.py").write_text('import torch\nCODE = """\nimport torch\nnew = torch.__version__ >= "2.5"\n"""\n')
+    (gate,) = examine(Index([str(tmp_path)]), torch_range(">=2.10")).gates
+    assert (gate.line, gate.outcome, gate.reason) == (4, "not understood", "is code in a text")
+
+
 def test_helpers_are_followed_into_other_modules(tmp_path):
     files = {
         "__init__.py": "",
@@ -268,6 +285,17 @@ NOT_CONSTANT = {
 def test_condition_that_may_differ_is_not_constant(tmp_path, kind):
     found = gates(tmp_path, NOT_CONSTANT[kind], ">=2.10", imports="")
     assert [gate for gate, outcome in found if outcome.startswith("always")] == []
+
+
+def test_question_before_the_import_of_torch_also_tells_whether_torch_is_there(tmp_path):
+    source = (
+        "import importlib.util, importlib.metadata\nfrom packaging import version\n"
+        "def available():\n    if importlib.util.find_spec('torch') is None: return False\n"
+        "    return version.parse(importlib.metadata.version('torch')) >= version.parse('2.5')\n"
+        "def f():\n    if not available():\n        return False\n    import torch\n"
+    )
+    assert ("available()", "always true") not in gates(tmp_path, source, ">=2.10", imports="")
+    assert ("not available()", "always false") not in gates(tmp_path, source, ">=2.10", imports="")
 
 
 SIGNS = ("<", "<=", ">", ">=", "==", "!=")

@@ -46,6 +46,14 @@ CHANGES = {
         "def h():\n    A.x = 1\n    return 1\nflag = h()\nif not new:\n    a(flag)\n",
         "def h():\n    A.x = 1\n    return 1\nflag = h()\n",
     ),
+    "local_variable_goes": (
+        "def f(x):\n    part = torch.__version__.split('.')[0]\n    if not new:\n        a(part)\n    return x\n",
+        "def f(x):\n    return x\n",
+    ),
+    "local_variable_made_by_a_call_stays": (
+        "def f(x):\n    part = g()\n    if not new:\n        a(part)\n    return x\n",
+        "def f(x):\n    part = g()\n    return x\n",
+    ),
     "effect_stays": ("if setup() and not new:\n    a()\n", None),
     "case_goes": ("match x:\n    case 1 if not new:\n        a()\n    case 2:\n        b()\n",
                   "match x:\n    case 2:\n        b()\n"),
@@ -110,6 +118,18 @@ def test_definition_that_another_file_offers_stays(tmp_path, capsys):
     assert run([str(tmp_path)], [">=2.10"], fix=True) == 0
     assert (tmp_path / "use.py").read_text().strip() == ""
     assert "def is_old():" in (tmp_path / "tv.py").read_text()
+
+
+def test_import_stays_if_the_function_that_needs_it_stays(tmp_path, capsys):
+    files = {
+        "a.py": "import json\nimport torch\ndef f(): return json\n",
+        "b.py": f"from .a import f\n{HEAD}if not new:\n    f()\nelse:\n"
+        "    @register(setup() and not new)\n    def g(): f()\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    run([str(tmp_path)], [">=2.10"], fix=True)
+    assert (tmp_path / "a.py").read_text() == files["a.py"]
 
 
 def test_line_ends_and_encoding_stay(tmp_path, capsys):

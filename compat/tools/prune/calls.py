@@ -44,7 +44,7 @@ class Calls(Evaluator):
         function = self.value(node.func, frame)
         arguments: list[Any] = []
         for argument in node.args:
-            value = self.value(argument.value if isinstance(argument, ast.Starred) else argument, frame)
+            value = self._given_value(argument, node, frame)
             if isinstance(argument, ast.Starred):
                 items = self.sequence(value)
                 if items is None:
@@ -54,8 +54,26 @@ class Calls(Evaluator):
                 arguments.append(value)
         if last_name(node) == "implement_for" and arguments[:1] == ["torch"]:
             return self._implemented(arguments[1:])
-        keywords = {k.arg or "**": self.value(k.value, frame) for k in node.keywords}
+        keywords = self._keywords(node, frame)
         return self.lift(lambda called: self.call_value(called, arguments, keywords, node), function)
+
+    def _keywords(self, node: ast.Call, frame: Frame) -> dict[str, Any]:
+        """The keyword arguments; "**" stands for those that are not known."""
+        found: dict[str, Any] = {}
+        for keyword in node.keywords:
+            value = self.value(keyword.value, frame)
+            known = keyword.arg is None and isinstance(value, dict) and all(isinstance(key, str) for key in value)
+            found.update(value if known else {keyword.arg or "**": value})
+        return found
+
+    def _given_value(self, argument: ast.expr, node: ast.Call, frame: Frame) -> Any:
+        """The value of an argument. `any` and `all` stop early, and may never come to what raises an exception."""
+        try:
+            return self.value(argument.value if isinstance(argument, ast.Starred) else argument, frame)
+        except Raised:
+            if last_name(node) not in ("any", "all", "next") or not isinstance(argument, ast.GeneratorExp):
+                raise
+            return self.opaque("may raise an exception on the way")
 
     def call_value(self, function: Any, arguments: list[Any], keywords: dict[str, Any], node: ast.AST) -> Any:
         if isinstance(function, Function):
@@ -105,16 +123,12 @@ class Calls(Evaluator):
         if function.bound is not None:
             arguments = [function.bound, *arguments]
         env = self._given(function, arguments, keywords)
+        key = (function.node, *((name, type(value), value) for name, value in sorted(env.items())))
         try:
-            key = (
-                (function.node, tuple(sorted(env.items())), id(function.closure)) if function.closure is None else None
-            )
             hash(key)
         except TypeError:
-            key = None
-        if key is None:
             return self._run(function, env)
-        return self.cached(key, lambda: self._run(function, env))
+        return self._run(function, env) if function.closure else self.cached(key, lambda: self._run(function, env))
 
     def _run(self, function: Function, env: dict[str, Any]) -> Any:
         node = function.node
@@ -146,6 +160,8 @@ class Calls(Evaluator):
 
     def _given(self, function: Function, arguments: list[Any], keywords: dict[str, Any]) -> dict[str, Any]:
         """The values of a call's parameters. Raises Raised if the arguments do not fit."""
+        if "**" in keywords:
+            raise Unclear("is called with keywords that are not known")
         takes = function.node.args
         names = [each.arg for each in (*takes.posonlyargs, *takes.args)]
         env = dict(zip(names, arguments))
@@ -159,9 +175,9 @@ class Calls(Evaluator):
         extra = {name: value for name, value in keywords.items() if name not in (*names, *only)}
         env.update({name: value for name, value in keywords.items() if name not in extra})
         if takes.kwarg is not None:
-            env[takes.kwarg.arg] = extra if "**" not in extra else Unknown("are keywords that are not known")
+            env[takes.kwarg.arg] = extra
         elif extra:
-            raise Raised("TypeError") if "**" not in extra else Unclear("is called with keywords that are not known")
+            raise Raised("TypeError")
         defaults = [*zip(names[len(names) - len(takes.defaults) :], takes.defaults), *zip(only, takes.kw_defaults)]
         for name, default in defaults:
             if name not in env and default is not None:
@@ -171,6 +187,8 @@ class Calls(Evaluator):
         return env
 
     def _default(self, default: ast.expr, function: Function) -> Any:
+        if isinstance(default, (ast.List, ast.Dict, ast.Set)):
+            return Unknown("is a default that calls may change")
         outer = function.scope.outer or function.scope
         return self.value(default, function.closure or Frame(outer, function.node))
 

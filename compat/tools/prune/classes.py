@@ -87,6 +87,7 @@ class Classes:
         return bool(
             node.keywords
             or "__getattribute__" in scope.bound
+            or "__new__" in scope.bound
             or any(base.endswith(("Enum", "Flag")) for base in bases)
             or (fields and (bases or node.decorator_list))  # a field: objects are made with a value of their own
         )
@@ -96,25 +97,31 @@ class Classes:
             return True
         class_name = getattr(scope.node, "name", "")
         above, below = self._relatives_of(class_name, {last_name(base) for base in scope.node.bases})  # type: ignore[attr-defined]
-        for one in (*above, *below):
+        beside = self._closed({base for one in below for base in one.bases}, _is_named, lambda one: set(one.bases))
+        for one in (*above, *below, *(one for one in beside if one.name != class_name)):
             module = self._module(one.path) if name.encode() in self._text(one.path) else None
             for other in module.scope_of.values() if module else ():
                 if other is scope or getattr(other.node, "name", "") != one.name or not other.is_class:
                     continue
-                if (one in below and name in other.bound) or _sets(name, other):
+                if (one not in above and name in other.bound) or _sets(name, other):
                     return True
         return False
 
     def _is_dynamic(self, store: Store, scope: Scope) -> bool:
         """Whether a store to an unknown name may be one to this class or its objects."""
         around = _class_around(store.scope)
-        return (around is scope and store.owner in _SELF) or store.owner == getattr(scope.node, "name", "")
+        if store.owner in _SELF:
+            return around is scope
+        root = re.split(r"\W", store.owner)[0]
+        found = store.scope.find(root)
+        name = getattr(scope.node, "name", "")
+        return not found or all(_may_be(name, how, node) for how, node in found.bound[root])
 
     def _relatives_of(self, name: str, bases: set[str]) -> tuple[list[_Named], list[_Named]]:
         """The classes above and below one, by their names."""
         if name not in self._relatives:
             below = self._closed({name}, lambda one, names: bool(one.bases & names), lambda one: {one.name})
-            above = self._closed(bases, lambda one, names: one.name in names, lambda one: set(one.bases))
+            above = self._closed(bases, _is_named, lambda one: set(one.bases))
             self._relatives[name] = above, below
         return self._relatives[name]
 
@@ -131,6 +138,16 @@ class Classes:
             found += new
             names.update(*map(adds, new))
         return found
+
+
+def _is_named(one: _Named, names: set[str]) -> bool:
+    return one.name in names
+
+
+def _may_be(class_name: str, how: str, node: Any) -> bool:
+    """Whether a name may hold an object of a class: it is no module, and is made by no other class."""
+    made_by = last_name(node.value) if how == "assign" and isinstance(node.value, ast.Call) else ""
+    return how != "import" and (made_by == class_name or not made_by[:1].isupper())
 
 
 def _sets(name: str, scope: Scope) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,7 +24,7 @@ TRUE, FALSE, DEPENDS, UNKNOWN = "always true", "always false", "depends", "not u
 _ASKED = (ast.Compare, ast.BoolOp, ast.UnaryOp, ast.Call, ast.Name, ast.Attribute)
 _ORDERS = (ast.Lt, ast.LtE, ast.Gt, ast.GtE)
 _MOST_INTERPRETERS = 400
-_MOST_EVALUATED = {True: 6_000, False: 2_000}  # expressions for one gate: tested, and passed on
+_MOST_EVALUATED = {True: 2_500, False: 800}  # expressions for one gate: tested, and passed on
 _MOST_PARTS, _MOST_UNKNOWN = 600, 24  # of a region: as many are looked at until an expression is given up
 
 
@@ -59,6 +60,7 @@ class Seen:
     parts: list[tuple[Region, Any, bool | None]] = field(default_factory=list)  # the value or Raised, and its truth
     touched: bool = False
     warnings: set[str] = field(default_factory=set)
+    undecided: str = ""  # the last condition that is not known, and that matters
 
     @property
     def truths(self) -> set[bool]:
@@ -78,6 +80,22 @@ class Finder:
         self.module, self.marked = interest.module, interest.marked(self.index.torches is not None)
         for statement in self.module.tree.body:
             yield from self._below(statement, False)
+        if "torch.__version__" in self.module.source:
+            for node in self.module.nodes:
+                if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    yield from self._in_text(node, node.value)
+
+    def _in_text(self, node: ast.Constant, code: str) -> Iterator[Gate]:
+        """The comparisons in code that is held as a text, such as a template for `exec`."""
+        if "torch.__version__" not in code or ("\n" not in code and ";" not in code):
+            return
+        try:
+            inside = walk(ast.parse(textwrap.dedent(code)))
+        except (SyntaxError, ValueError):
+            return
+        for each in inside:
+            if isinstance(each, ast.Compare) and "torch.__version__" in ast.unparse(each):
+                yield Gate(self.module, ast.increment_lineno(each, node.lineno - 1), UNKNOWN, "is code in a text")
 
     def _below(self, node: ast.AST, tested: bool) -> Iterator[Gate]:
         """The gates in a node, the largest expressions first. tested: only the truth of the node matters."""
@@ -101,6 +119,8 @@ class Finder:
     # One expression.
 
     def _gate(self, node: ast.expr, tested: bool) -> Gate | None:
+        if isinstance(self.module.parents.get(node), ast.Compare) and prior.flag(last_name(node)):
+            return None  # what is compared is no flag, whatever its name tells
         seen = self.seen(node, tested)
         told = tested and isinstance(node, (ast.Name, ast.Attribute, ast.Call)) and prior.tells(last_name(node))
         if not seen.touched and not told:
@@ -148,6 +168,7 @@ class Finder:
         finally:
             self.followed |= interpreter.followed
         found.touched |= world.touched
+        found.undecided = world.undecided or found.undecided
         found.warnings |= world.warnings
         return value
 
@@ -203,12 +224,14 @@ class Finder:
 
     def _needs_torch(self, node: ast.AST) -> bool:
         """Whether the code around the expression imports torch before, so that it never runs without torch."""
-        blocks = [self.module.tree.body]
+        place, in_function, imports = node, False, []
         while node in self.module.parents:
             node = self.module.parents[node]
             if isinstance(node, FUNCTIONS):
-                blocks.append(node.body)
-        return any(_imports_torch(statement) for block in blocks for statement in block)
+                imports += [each for each in node.body if _imports_torch(each) and each.lineno < place.lineno]  # type: ignore[attr-defined]
+                in_function = True
+        of_module = [each for each in self.module.tree.body if _imports_torch(each)]
+        return bool(imports) or any(in_function or each.lineno <= place.lineno for each in of_module)  # type: ignore[attr-defined]
 
     def _tells_version(self, node: ast.expr) -> bool:
         name = last_name(node)
@@ -250,14 +273,11 @@ class Finder:
         compares = isinstance(node, (ast.Compare, ast.UnaryOp)) or prior.helper(last_name(node))
         if not (tested or truths or mixed or compares):
             return None  # it may well return the version
-        reasons = [v.reason for v in values if isinstance(v, Unknown)] or [self._undecided()]
+        also = f"also depends on `{seen.undecided}`" if seen.undecided else "several outcomes are possible"
+        reasons = [v.reason for v in values if isinstance(v, Unknown)] or [also]
         reason = f"raises {raised.name} on some versions" if raised is not None else reasons[0]
         outcome = DEPENDS if reason == BUILD else UNKNOWN
         return Gate(self.module, node, outcome, _with(seen, reason))
-
-    def _undecided(self) -> str:
-        conditions = [i.world.undecided for i in self._interpreters.values() if i.world.undecided]
-        return f"also depends on `{conditions[-1]}`" if conditions else "several outcomes are possible"
 
     def _is_followed(self, node: ast.AST) -> bool:
         while node in self.module.parents:

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -199,10 +199,10 @@ class Index:
         root = re.split(r"\W", store.owner)[0]
         if root in ("self", "cls"):
             return
-        if name == "__version__" and store.owner == "torch":
-            self.sets_version = module.shown
         scope = store.scope.find(root)
         bound = scope.bound[root] if scope else []
+        if name == "__version__" and _imports_torch(root, bound):
+            self.sets_version = module.shown
         imported = any(how == "import" or _makes_module(node) for how, node in bound)
         own = "__name__" in store.owner or any(
             "__name__" in ast.unparse(node) for how, node in bound if how == "assign"
@@ -210,9 +210,33 @@ class Index:
         how = f"{module.shown} sets it"
         if own and not name:
             module.scope.elsewhere.setdefault("*", how)
+        elif imported and not name:
+            for target in self._targets(root, bound, module):
+                target.scope.elsewhere.setdefault("*", how)
         for other in self.parsed if name else ():
             if name in other.scope.bound and (imported or (own and other is module) or (not store.node and not bound)):
                 other.scope.elsewhere.setdefault(name, how)
+
+    def _targets(self, root: str, bound: list[Any], module: Module) -> Iterator[Module]:
+        """Yield the searched files that a name in a file is imported from."""
+        for how, node in bound:
+            if how != "import":
+                continue
+            for alias in node.names:
+                if (alias.asname or alias.name.partition(".")[0]) == root:
+                    base = f"{'.' * node.level}{node.module or ''}" if isinstance(node, ast.ImportFrom) else ""
+                    dot = "." if base.strip(".") else ""
+                    target = self.locate(f"{base}{dot}{alias.name}", module.path.parent)
+                    if target is not None and (found := self.module(target)) is not None:
+                        yield found
+
+    def is_stored(self, name: str) -> bool:
+        """Whether a parsed file sets an attribute of this name."""
+        return any(name in module.stores for module in self.parsed)
+
+    def is_content_changed(self, name: str) -> bool:
+        """Whether a parsed file changes the content of an attribute of this name."""
+        return any(name in module.changed for module in self.parsed)
 
     def reads_only_torch(self, node: ast.AST) -> bool:
         """Whether a function's body names nothing but torch, versions, its arguments and builtins."""
@@ -233,6 +257,12 @@ class Index:
             return interpreter.opaque("asks torch itself: answered with --torches PATH...")
         world: World = interpreter.world
         return self.torches.has(f"{owner.name}.{name}", how, given, world)
+
+
+def _imports_torch(root: str, bound: list[Any]) -> bool:
+    """Whether a name is torch: as it is, or imported under another name."""
+    names = [alias for how, node in bound if how == "import" for alias in node.names]
+    return root == "torch" or any(alias.asname == root and alias.name == "torch" for alias in names)
 
 
 def _makes_module(node: ast.AST) -> bool:

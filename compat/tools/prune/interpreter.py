@@ -10,13 +10,13 @@ from typing import Any
 
 from packaging.version import Version
 
-from . import text
+from . import prior, text
 from .attributes import attribute
 from .calls import Calls
 from .evaluator import Frame
 from .names import Names
 from .operations import World, add, compared, truth, value_of
-from .scopes import Module
+from .scopes import Module, last_name
 from .tree import COMPREHENSIONS, children
 from .values import (
     Dotted,
@@ -25,6 +25,7 @@ from .values import (
     List,
     Number,
     OneOf,
+    Parsed,
     Parts,
     Raised,
     Text,
@@ -181,7 +182,11 @@ class Interpreter(Names, Calls):
             return str(value)
         if isinstance(value, Unknown):
             return unknown(value.reason, value)
-        return attribute(value, "__str__", self.world)
+        return (
+            attribute(value, "__str__", self.world)
+            if isinstance(value, Parsed)
+            else self.opaque("is a text of something", value)
+        )
 
     def _slice(self, node: ast.Slice, frame: Frame) -> Any:
         bounds = [part and self.value(part, frame) for part in (node.lower, node.upper, node.step)]
@@ -197,6 +202,8 @@ class Interpreter(Names, Calls):
             return self.opaque("has an index that is not known", value, key)
         if isinstance(value, Parts):
             return self._part(value, key)
+        if isinstance(value, Text) and isinstance(key, slice) and key.step not in (None, 1):
+            return text.spelled(value.code, self.world.region)[key]
         if isinstance(value, Text) and isinstance(key, (int, slice)):
             start, stop = (key.start, key.stop) if isinstance(key, slice) else (key, key + 1 if key != -1 else None)
             return text.text(text.cut(value.code, start, stop, self.world.region))
@@ -334,6 +341,10 @@ class Interpreter(Names, Calls):
         left = self.value(node.left, frame)
         for at, (sign, right_node) in enumerate(zip(node.ops, node.comparators)):
             right = self.value(right_node, frame)
+            if any(_is_flag(side) for side in (node.left, *node.comparators)):
+                return self.opaque(
+                    "compares something whose name tells of a version, but not of what it is", left, right
+                )
             result = self.lift(lambda a, b, sign=sign: self.one_compared(sign, a, b), left, right)
             if at == len(node.ops) - 1 or self.truths(result) == {False}:
                 return result
@@ -377,7 +388,22 @@ class Interpreter(Names, Calls):
     def _ifexp(self, node: ast.IfExp, frame: Frame) -> Any:
         found = self.truths(self.value(node.test, frame))
         branches = [node.body] * (True in found) + [node.orelse] * (False in found)
-        return one_of(self.value(branch, frame) for branch in branches)
+        if len(branches) == 1:
+            return self.value(branches[0], frame)
+        return self._either(branches, frame)
+
+    def _either(self, branches: list[ast.expr], frame: Frame) -> Any:
+        """The values of expressions of which one is evaluated. Those that raise an exception drop out."""
+        values, raised = [], None
+        for branch in branches:
+            try:
+                values.append(self.value(branch, frame))
+            except Raised as error:
+                raised = error
+                self.world.risky += 1
+        if raised is not None and not values:
+            raise raised
+        return one_of(values)
 
     def _namedexpr(self, node: ast.NamedExpr, frame: Frame) -> Any:
         value = self.value(node.value, frame)
@@ -418,6 +444,11 @@ def _is_always_evaluated(node: ast.AST, module: Module) -> bool:
             return False
         node = parent
     return True
+
+
+def _is_flag(node: ast.expr) -> bool:
+    """Whether a name such as `TORCH_2_4` tells what it holds, if it is a flag: it may be a version as well."""
+    return isinstance(node, (ast.Name, ast.Attribute)) and prior.flag(last_name(node)) is not None
 
 
 def _rest(node: ast.Compare, at: int) -> ast.Compare:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable
+from functools import cmp_to_key
 from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -13,7 +14,7 @@ from packaging.version import Version
 
 from . import text
 from .attributes import attribute
-from .operations import accepted, value_of
+from .operations import accepted, order, value_of
 from .regex import find
 from .values import (
     BASE,
@@ -96,7 +97,18 @@ def _torch_version(interpreter: Any, given: list[Any], keywords: dict[str, Any])
     return Text(value.code, True) if isinstance(value, Text) else interpreter.opaque("`TorchVersion`", *given)
 
 
-@_model("LooseVersion", "StrictVersion")
+@_model("StrictVersion")
+def _strict(interpreter: Any, given: list[Any], keywords: dict[str, Any]) -> Any:
+    """Three numbers: `2.5` equals `2.5.0`. Nothing else of torch's versions is valid there."""
+    (value,) = given
+    if isinstance(value, str) and re.fullmatch(r"\d+(\.\d+){1,2}", value):
+        return List([*map(int, value.split(".")), 0][:3])
+    if isinstance(value, Text) and value.code == BASE:
+        return List(Number(((axis, 1),)) for axis in range(3))
+    return interpreter.opaque("is not made of three numbers", *given)
+
+
+@_model("LooseVersion")
 def _loose(interpreter: Any, given: list[Any], keywords: dict[str, Any]) -> Any:
     """A list of numbers and words, as distutils splits a version."""
     (value,) = given
@@ -135,7 +147,7 @@ def _spec(interpreter: Any, given: list[Any], keywords: dict[str, Any]) -> Any:
 
 @_model("import_module", "__import__", "LazyLoader", "lazy_import", "LazyImport", "optional_import")
 def _module(interpreter: Any, given: list[Any], keywords: dict[str, Any]) -> Any:
-    if "torch" not in given:
+    if given[:1] != ["torch"]:
         return interpreter.opaque("is another module")
     if not interpreter.world.present:
         raise Raised("ModuleNotFoundError")
@@ -159,7 +171,7 @@ def _requirement(interpreter: Any, given: list[Any], keywords: dict[str, Any]) -
         requirement = Requirement(given[0])
     except (InvalidRequirement, IndexError, TypeError):
         return interpreter.opaque("is a requirement that is not known")
-    if requirement.name != "torch" or not requirement.specifier:
+    if requirement.name != "torch" or not requirement.specifier or requirement.extras:
         return interpreter.opaque("is a requirement on something else")
     interpreter.world.touched = True
     own = text.parsed(Text(TORCH), interpreter.world.region)
@@ -216,7 +228,7 @@ def _attrgetter(interpreter: Any, given: list[Any], keywords: dict[str, Any]) ->
 
 def _regex(how: str) -> Model:
     def apply(interpreter: Any, given: list[Any], keywords: dict[str, Any]) -> Any:
-        if len(given) != 2 or not isinstance(given[0], str) or not isinstance(given[1], (str, Text)):
+        if len(given) != 2 or keywords or not isinstance(given[0], str) or not isinstance(given[1], (str, Text)):
             return interpreter.opaque("is a match with something that is not known", *given)
         code = given[1].code if isinstance(given[1], Text) else given[1]
         return find(how, given[0], code, 0, interpreter.world.region)
@@ -267,7 +279,15 @@ def _constant(make: Callable[[Any], Any], interpreter: Any, given: list[Any]) ->
         raise Raised("ValueError") from error
 
 
-@_model("tuple", "list", "sorted")
+@_model("sorted")
+def _sorted(interpreter: Any, given: list[Any], keywords: dict[str, Any]) -> Any:
+    items = interpreter.sequence(given[0]) if given else None
+    if items is None or keywords or any(isinstance(item, (Unknown, Dotted)) for item in items):
+        return interpreter.opaque("is sorted in a way that is not followed", *given)
+    return List(sorted(items, key=cmp_to_key(lambda a, b: order(a, b, interpreter.world))))
+
+
+@_model("tuple")
 def _tuple(interpreter: Any, given: list[Any], keywords: dict[str, Any]) -> Any:
     items = interpreter.sequence(given[0]) if given else []
     return interpreter.opaque("is a sequence that is not known", *given) if items is None else tuple(items)
@@ -352,6 +372,8 @@ def _isinstance(interpreter: Any, given: list[Any], keywords: dict[str, Any]) ->
     kinds = given[1] if isinstance(given[1], tuple) else (given[1],)
     names = {kind.name.rpartition(".")[2] for kind in kinds if isinstance(kind, Dotted)}
     own = _KINDS.get(type(given[0]))
+    if isinstance(given[0], Text) and given[0].compares_as_version:
+        own = {"str", "TorchVersion"}
     if own is None or len(names) != len(kinds) or not names <= _ALL_KINDS:
         return interpreter.opaque("is a type that is not known", given[0])
     return bool(own & names)
@@ -377,7 +399,12 @@ def _getattr(interpreter: Any, given: list[Any], keywords: dict[str, Any]) -> An
         return interpreter.outside("torch.__version__")
     if isinstance(owner, Dotted) or not isinstance(name, str):
         return interpreter.index.asked(interpreter, "getattr", given)
-    return attribute(owner, name, interpreter.world)
+    try:
+        return attribute(owner, name, interpreter.world)
+    except Raised:
+        if len(given) < 3:
+            raise
+        return given[2]
 
 
 @_model("hasattr")

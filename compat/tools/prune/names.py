@@ -8,17 +8,15 @@ import sys
 from functools import lru_cache
 from typing import Any
 
-from packaging.version import Version
-
 from . import prior
 from .attributes import attribute
 from .evaluator import Evaluator, Frame
 from .known_functions import FUNCTIONS as KNOWN
 from .operations import order
-from .scopes import Binding, Module, Scope, last_name
+from .scopes import CONTENT, CONTENT_BY_FUNCTION, Binding, Module, Scope, last_name
 from .statements import Runner
 from .text import parsed
-from .tree import FUNCTIONS, children, span, walk
+from .tree import COMPREHENSIONS, FUNCTIONS, children, span, walk
 from .values import (
     TORCH,
     Class,
@@ -27,12 +25,15 @@ from .values import (
     Function,
     Instance,
     List,
-    OneOf,
     Parts,
     Raised,
     Text,
     Unknown,
+    is_of_torch,
     one_of,
+    options,
+    same,
+    unknown,
 )
 from .versions import Unclear
 
@@ -59,10 +60,10 @@ class Names(Evaluator):
         around = frame
         while True:
             if around.env is not None and name in around.env:
-                return around.env[name]
+                return self._unless_inner_changed(around, name, frame)
             if name in around.scope.bound:
                 if around.running:
-                    raise Raised("UnboundLocalError")
+                    return self._unbound(around, name, frame)
                 return self.local(around.scope, name, around.site)
             if around.outer is None:
                 break
@@ -80,11 +81,26 @@ class Names(Evaluator):
             return Unknown(f"`{name}` is bound again after a call that may read it", self.world.touched)
         return value
 
+    def _unless_inner_changed(self, around: Frame, name: str, frame: Frame) -> Any:
+        """A local value of a running call; Unknown if an inner function changes it, or reads it at another time."""
+        assert around.env is not None
+        value, how = around.env[name], around.scope.elsewhere.get(name)
+        if how and how != CONTENT and (how != CONTENT_BY_FUNCTION or _is_container(value)):
+            return Unknown(f"`{name}` may change: {how}", is_of_torch(value))
+        if _reads_later(around, name, frame):
+            return Unknown(f"`{name}` may be bound again before an inner function reads it", is_of_torch(value))
+        return value
+
+    def _unbound(self, around: Frame, name: str, frame: Frame) -> Any:
+        """A local name that is not bound so far, as it seems."""
+        if all(how in ("assign", "import") for how, _ in around.scope.bound[name]) and around is frame:
+            raise Raised("UnboundLocalError")
+        return self.opaque(f"`{name}` is bound in a way that is not followed")
+
     def _global_or_builtin(self, name: str, module: Module) -> Any:
-        for star in module.scope.stars:
-            value = self._from_star(star, name, module)
-            if value is not None:
-                return value
+        value = self._from_stars(name, module)
+        if value is not None:
+            return value
         if hasattr(builtins, name):
             return Dotted(f"builtins.{name}")
         return self.opaque(f"`{name}` is not bound in this file")
@@ -102,11 +118,18 @@ class Names(Evaluator):
                 else Unknown(f"`{name}` may come from the star import of `{dotted(star)}`", prior.tells(name))
             )
         other = self.index.module(target)
-        if other is None or name.startswith("_"):
+        if other is None or name.startswith("_") or not _is_public(name, other):
             return None
         if name in other.scope.bound:
             return self.settled(other.scope, name)
-        return next((v for s in other.scope.stars if (v := self._from_star(s, name, other)) is not None), None)
+        return self._from_stars(name, other)
+
+    def _from_stars(self, name: str, module: Module) -> Any:
+        """What the star imports of a file give a name; None if they give none."""
+        values = [value for star in module.scope.stars if (value := self._from_star(star, name, module)) is not None]
+        if len(values) > 1 and any(not same(value, values[0]) for value in values):
+            return Unknown(f"more than one star import may bind `{name}`", any(map(is_of_torch, values)))
+        return values[0] if values else None
 
     def settled(self, scope: Scope, name: str) -> Any:
         """The value of a name once its scope has been run to the end."""
@@ -148,7 +171,7 @@ class Names(Evaluator):
         imported = all(how == "import" for how, _ in scope.bound[name])
         # Code that sets names which are not known sets none of the modules that the file imports.
         how = scope.elsewhere.get(name) or (scope.elsewhere.get("*") if not imported else None)
-        if how and (how != "its content is changed" or isinstance(value, (List, Parts, dict, OneOf))):
+        if how and (how not in (CONTENT, CONTENT_BY_FUNCTION) or _is_container(value)):
             return Unknown(f"`{name}` may change: {how}", self.world.touched)
         bindings = scope.bound[name]
         if imported and isinstance(value, Dotted):
@@ -211,9 +234,10 @@ class Names(Evaluator):
         if isinstance(node, ast.AsyncFunctionDef):
             return Unknown(f"`{node.name}` is asynchronous")
         for decorator in reversed(node.decorator_list):
-            if last_name(decorator) in _TRANSPARENT:
+            value = self.value(decorator, frame)
+            if last_name(decorator) in _TRANSPARENT and not isinstance(value, (Function, Class)):
                 continue
-            function = self.call_value(self.value(decorator, frame), [function], {}, decorator)
+            function = self.call_value(value, [function], {}, decorator)
             if not isinstance(function, Function):
                 return Unknown(f"`{node.name}` is decorated by `{ast.unparse(decorator)}`")
         return function
@@ -231,6 +255,7 @@ class Names(Evaluator):
         target = self.index.locate(name, module.path.parent)
         if target is None:
             return self._present(name)
+        self.world.risky += 1  # what a file imports in turn may be missing
         found = self.index.module(target)
         return EngineModule(found) if found is not None else Unknown(f"`{name}` cannot be parsed")
 
@@ -248,6 +273,7 @@ class Names(Evaluator):
         if target is None:
             self._present(f"{module_name}.{name}" if module_name.partition(".")[0] == "torch" else module_name)
             return self.outside(f"{module_name.lstrip('.')}.{name}")
+        self.world.risky += 1
         found = self.index.module(target)
         return Unknown(f"`{module_name}` cannot be parsed") if found is None else self.member_of(found, name)
 
@@ -257,10 +283,9 @@ class Names(Evaluator):
         inside = self.index.locate(f".{name}", module.path.parent) if module.path.name == "__init__.py" else None
         if inside is not None and self.index.module(inside) is not None:
             return EngineModule(self.index.module(inside))
-        for star in module.scope.stars:
-            value = self._from_star(star, name, module)
-            if value is not None:
-                return value
+        value = self._from_stars(name, module)
+        if value is not None:
+            return value
         if prior.tells(name) and "__getattr__" in module.scope.bound:
             return Unknown(f"`{name}` comes from `__getattr__` of {module.shown}", True)
         return self.opaque(f"`{name}` is not bound in {module.shown}")
@@ -276,7 +301,10 @@ class Names(Evaluator):
             return Text(TORCH, _VERSION_TEXTS[name])
         if name.endswith("TYPE_CHECKING"):
             return False
-        told = prior.flag(name.rpartition(".")[2])
+        last = name.rpartition(".")[2]
+        told = prior.flag(last)
+        if told and self.index.is_stored(last):
+            return Unknown(f"`.{last}` is set in the searched files", True)
         return self.told(*told) if told else Dotted(name)
 
     def told(self, sign: str, version: Any) -> bool:
@@ -318,10 +346,14 @@ class Names(Evaluator):
         if not found:
             return self.opaque(f"`.{name}` is not set in this class")
         result = one_of(found)
-        if isinstance(result, (bool, str, Version, OneOf)) and self.index.classes.is_assigned(name):
+        if not isinstance(result, (Function, Class, Unknown)) and self.index.classes.is_assigned(name):
             return Unknown(f"`.{name}` may be set elsewhere", self.world.touched)
-        if isinstance(result, Function) and isinstance(value, Instance) and isinstance(result.node, FUNCTIONS):
+        if _is_container(result) and self.index.is_content_changed(name):
+            return Unknown(f"`.{name}` may change: {CONTENT}", self.world.touched)
+        if isinstance(result, Function) and isinstance(result.node, FUNCTIONS):
             decorators = [last_name(d) for d in result.node.decorator_list]
+            if isinstance(value, Class) and "classmethod" not in decorators:
+                return result
             bound = Function(result.node, result.scope, (), None if "staticmethod" in decorators else value)
             is_property = any(d in ("property", "cached_property") for d in decorators)
             return self.call_value(bound, [], {}, result.node) if is_property else bound
@@ -334,23 +366,82 @@ class Names(Evaluator):
         return self.opaque("is an item of something that is not known", value)
 
     def _stored(self, node: Any, scope: Scope) -> Any:
-        return self.value(node.value, Frame(scope, node))
+        value = self.value(node.value, Frame(scope, node))
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        if any(isinstance(target, (ast.Tuple, ast.List)) for target in targets):
+            return unknown("is a part of several values", value)
+        return value
+
+
+@lru_cache(maxsize=2_000)
+def _holding_functions(scope: Scope) -> frozenset[str]:
+    """The names of a scope's functions and classes, and those of what is made of them."""
+    own = {name for name, found in scope.bound.items() if any(how in ("def", "class") for how, _ in found)}
+    made = [
+        (name, _held_by(node.value, scope))
+        for name, found in scope.bound.items()
+        for how, node in found
+        if how == "assign" and node.value is not None
+    ]
+    for name, parts in made:
+        if parts & own:
+            own.add(name)
+    return frozenset(own)
+
+
+def _held_by(value: ast.AST, scope: Scope) -> set[str]:
+    """The names that a value may hold: not those of functions that are called for it."""
+    inside = walk(value)
+    called = {node.func for node in inside if isinstance(node, ast.Call)}
+    names = [node for node in inside if isinstance(node, ast.Name)]
+    return {n.id for n in names if n not in called or any(how == "class" for how, _ in scope.bound.get(n.id, ()))}
 
 
 @lru_cache(maxsize=20_000)
 def _is_read_between(scope: Scope, name: str) -> bool:
     """Whether a function of the module is called between the first and the last binding of a name."""
     lines = [getattr(node, "lineno", 0) for _, node in scope.bound[name]]
+    own = _holding_functions(scope)
     todo: list[ast.AST] = [each for each in scope.body if each.lineno <= max(lines) and span(each)[1] >= min(lines)]
     while todo:
         node = todo.pop()
-        called = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
-        is_own = any(how in ("def", "class") for how, _ in scope.bound.get(called, ()))
-        if is_own and min(lines) < node.lineno < max(lines):  # type: ignore[attr-defined]
+        if isinstance(node, (*FUNCTIONS, ast.Lambda)):
+            runs = isinstance(node, ast.Lambda) or bool(node.decorator_list)
+            reads = runs and any(isinstance(each, ast.Name) and each.id == name for each in walk(node))
+        else:
+            reads = isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in own
+        if reads and min(lines) < node.lineno < max(lines):  # type: ignore[attr-defined]
             return True
         if not isinstance(node, (*FUNCTIONS, ast.Lambda)):
             todo += children(node)
     return False
+
+
+def _is_public(name: str, module: Module) -> bool:
+    """Whether a star import of a file may bring a name: its `__all__`, if it is a plain list, has to have it."""
+    bindings = module.scope.bound.get("__all__", [])
+    if len(bindings) != 1 or "__all__" in module.scope.elsewhere:
+        return True
+    items = getattr(getattr(bindings[0][1], "value", None), "elts", None)
+    if items is None or not all(isinstance(item, ast.Constant) for item in items):
+        return True
+    return any(item.value == name for item in items)
+
+
+def _is_container(value: Any) -> bool:
+    return any(isinstance(option, (List, Parts, dict)) for option in options(value))
+
+
+def _reads_later(around: Frame, name: str, frame: Frame) -> bool:
+    """Whether an inner function reads a name that the function around it may bind after its definition."""
+    inner = frame
+    while inner is not around and inner.outer is not None and inner.outer is not around:
+        inner = inner.outer
+    if inner is around or isinstance(inner.scope.node, COMPREHENSIONS):
+        return False
+    start = inner.scope.node.lineno  # type: ignore[attr-defined]
+    lines = [getattr(node, "lineno", start) for _, node in around.scope.bound.get(name, ())]
+    return len(lines) > 1 and max(lines) > start
 
 
 def is_simple(binding: Binding) -> bool:

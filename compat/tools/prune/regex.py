@@ -11,7 +11,10 @@ from .text import axis_of, plain, spelled, text
 from .values import BUILD_HOLE, HOLES, LOCAL_HOLE, STAGE_HOLE, Text
 from .versions import BUILD, Region, Unclear
 
-_BUILDS = ("cpu", "cu130", "rocm7.2", "git1a2b3c4", "nv26.03", "xpu", "1.debian")
+# The last one stands for every letter that a pattern may leave out.
+_BUILDS = ("cpu", "cu130", "rocm7.2", "git1a2b3c4", "nv26.03", "xpu", "1.debian", "abcdefghijklmnopqrstuvwxyz")
+_SAME_DIGITS = "(?P="  # a group that has to occur again: it matters which digits it holds
+_UNLESS = re.compile(r"\(\?<?!")
 # Forms in which a pattern treats all digits alike.
 _ANY_DIGIT = re.compile(r"\\d|0-9|\{[\d,]*\}")
 
@@ -35,8 +38,10 @@ def find(how: str, pattern: str, code: str, flags: int, region: Region) -> Found
     """`re.match`, `re.search` or `re.fullmatch`, the same for every version of the region. Raises Unclear if not."""
     if how != "search" and _starts_otherwise(pattern, code):
         return None
-    if re.search(r"\d", _ANY_DIGIT.sub("", pattern)):  # it names digits
+    if re.search(r"\d", _ANY_DIGIT.sub("", pattern)) or _SAME_DIGITS in pattern:  # it names digits
         code = spelled(code, region)
+    if _UNLESS.search(pattern) and (LOCAL_HOLE in code or BUILD_HOLE in code):
+        raise Unclear(BUILD)
     results: list[Found | None] = []
     filled = code
     if code_is_open(code):
@@ -58,7 +63,9 @@ def find(how: str, pattern: str, code: str, flags: int, region: Region) -> Found
 def _starts_otherwise(pattern: str, code: str) -> bool:
     """Whether a pattern has to start with a character that is no digit, and the text starts with a number."""
     first = re.match(r"\^?(\[[^\]^\\]+\]|[A-Za-z])(?![*?{|])", pattern)
-    return bool(first and "|" not in pattern and code[:1] in HOLES and not re.match(first.group(1), "2"))
+    if not first or "|" in pattern or code[:1] not in HOLES:
+        return False
+    return not any(re.match(first.group(1), digit) for digit in "0123456789")
 
 
 def code_is_open(code: str) -> bool:

@@ -14,6 +14,7 @@ from .dead import actions_in, functions, generators, has_effect
 from .report import Report
 from .scopes import Module
 from .unused import Unused, uses
+from .unused_locals import unused_locals
 
 try:
     import libcst as cst
@@ -75,12 +76,25 @@ def rewritten(task: Task) -> bytes:
     try:
         tree = cst.MetadataWrapper(cst.parse_module(old))
         new = tree.visit(Simplifier(task.gates, task.statements, task.imports)).bytes
+        new = _without_unused_locals(task.module, new)
         compile(new, task.module.shown, "exec", dont_inherit=True, flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     except (cst.ParserSyntaxError, cst.CSTValidationError, SyntaxError, RecursionError) as error:
         raise ValueError(f"{task.module.shown}: cannot be rewritten ({error})") from error
     changed = ast.parse(new)
     if lost := generators(task.module.tree) & functions(changed) - generators(changed):
         raise ValueError(f"{task.module.shown}: cannot be rewritten ({min(lost)} would be no generator any more)")
+    return new
+
+
+def _without_unused_locals(module: Module, new: bytes) -> bytes:
+    """The new content without assignments to local variables that only removed code used."""
+    while found := list(unused_locals(module.tree, tree := ast.parse(new))):
+        now = Module(module.path, module.shown, tree, new.decode("utf-8", "replace"))
+        places = {_place(now, statement) for statement in found}
+        changed = cst.MetadataWrapper(cst.parse_module(new)).visit(Simplifier({}, places, {})).bytes
+        if changed == new:
+            break
+        new = changed
     return new
 
 
@@ -93,7 +107,8 @@ def _changes(report: Report) -> tuple[list[tuple[Task, bytes]], list[str]]:
     actions = set().union(*(actions_in(module.tree) for module in {gate.module for gate in report.gates}))
     results: dict[Module, tuple[Task, bytes | str]] = {}
     while True:
-        for task in tasks(report, kept, actions):
+        left_to_do = {task.module: task for task in tasks(report, kept, actions)}
+        for task in [left_to_do.get(module, Task(module)) for module in {**results, **left_to_do}]:
             if results.get(task.module, (None,))[0] != task:
                 results[task.module] = task, _result(task)
         used = {module: _used(module, new) for module, (_, new) in results.items()}

@@ -19,7 +19,21 @@ CHANGES = frozenset(
     )
 )  # fmt: skip
 
-_QUIET = frozenset({"print", "debug", "info", "warning", "warn", "error"})  # functions that change no argument
+# Functions that change none of their arguments.
+KEEPS_CONTENT = frozenset(
+    (
+        "print", "debug", "info", "warning", "warn", "error", "len", "int", "str", "float", "bool", "tuple", "list",
+        "dict", "set", "frozenset", "sorted", "any", "all", "map", "zip", "filter", "sum", "max", "min", "range",
+        "enumerate",
+        "reversed", "isinstance", "repr", "join", "format", "Version", "parse", "cast", "append", "get", "hasattr",
+        "getattr",
+    )
+)  # fmt: skip
+
+CONTENT, CONTENT_BY_FUNCTION = "its content is changed", "a function changes its content"
+_READS_NAMESPACE = frozenset(
+    {"exec", "eval", "_LazyModule", "LazyLoader", "OptionalDependencyNotAvailable", "timeit", "FunctionType"}
+)
 
 Binding = tuple[str, Any]  # how the name is bound, and the node that binds it
 
@@ -80,6 +94,7 @@ class Module:
     scope: Scope = field(init=False)
     scope_of: dict[ast.AST, Scope] = field(default_factory=dict)
     stores: dict[str, list[Store]] = field(default_factory=dict)
+    changed: set[str] = field(default_factory=set)  # attributes whose content is changed
 
     def __post_init__(self) -> None:
         self.scope = Scope(self.tree, self, None)
@@ -202,8 +217,8 @@ class _Collector:
 
     def _changed(self, target: ast.AST, node: ast.AST | None) -> None:
         """`NAMES[key] = value` changes what a name holds, `a.name = value` what an object or a module holds."""
-        if isinstance(target, ast.Subscript) and isinstance(target.value, ast.Name):
-            self._elsewhere(target.value.id, "its content is changed")
+        if isinstance(target, ast.Subscript):
+            self._content(target.value)
         if isinstance(target, ast.Subscript) and self._is_namespace(target.value):
             key = target.slice.value if isinstance(target.slice, ast.Constant) else "*"
             if getattr(self.scope.node, "name", "") != "__getattr__":  # called for names that are not bound only
@@ -212,11 +227,22 @@ class _Collector:
             plain = isinstance(node, (ast.Assign, ast.AnnAssign)) and isinstance(target.value, ast.Name)
             self._store(target.attr, target.value, node if plain else None)
 
+    def _content(self, node: ast.expr) -> None:
+        """Note that the content of what an expression gives is changed."""
+        while isinstance(node, ast.Subscript):
+            node = node.value
+        if isinstance(node, ast.Name):
+            self._elsewhere(node.id, CONTENT)
+        elif isinstance(node, ast.Attribute):
+            self.scope.module.changed.add(node.attr)
+
     def _store(self, name: str, owner: ast.expr, node: ast.AST | None = None) -> None:
         """Note that an attribute is set; an empty name stands for one that is not known."""
         self.scope.module.stores.setdefault(name, []).append(Store(node, self.scope, ast.unparse(owner)))
 
     def _is_namespace(self, node: ast.expr) -> bool:
+        if isinstance(node, ast.Attribute):
+            return node.attr in ("__globals__", "f_globals")
         at_module = self.scope.outer is None
         return ast.unparse(node) in ("globals()", *(("vars()", "locals()") if at_module else ()))
 
@@ -225,17 +251,28 @@ class _Collector:
 
     def _elsewhere(self, name: str, how: str) -> None:
         scope = self.scope.find(name) or self.scope.module.scope
+        if scope is not self.scope:
+            how = CONTENT_BY_FUNCTION
         for each in (name, *scope.aliases.get(name, ())):
-            scope.elsewhere.setdefault(each, how)
+            if scope.elsewhere.setdefault(each, how) == CONTENT:
+                scope.elsewhere[each] = how
 
     def _assign(self, node: ast.Assign) -> None:
         self.visit(node.value)
-        if isinstance(node.value, ast.Name):  # two names of one object: what changes the one changes the other
-            for target in node.targets:
-                if isinstance(target, ast.Name):
-                    self.scope.aliases.setdefault(target.id, []).append(node.value.id)
+        for target in node.targets:
+            self._alias(target, node.value)
+        if self._is_namespace(node.value):
+            self._set_by_name("*", node.value)
         for target in node.targets:
             self._target(target, "assign", node)
+
+    def _alias(self, target: ast.expr, value: ast.expr) -> None:
+        """Note two names of one object, or of what it contains: what changes the one changes the other."""
+        values = value.elts if isinstance(value, (ast.List, ast.Tuple, ast.Set)) else [value]
+        values = list(value.values) if isinstance(value, ast.Dict) else values
+        names = [each.id for each in values if isinstance(each, ast.Name)]
+        if isinstance(target, ast.Name) and names:
+            self.scope.aliases.setdefault(target.id, []).extend(names)
 
     def _annassign(self, node: ast.AnnAssign) -> None:
         if node.value is not None:
@@ -255,10 +292,16 @@ class _Collector:
 
     def _for(self, node: ast.For | ast.AsyncFor) -> None:
         self._target(node.target, "for", node)
+        self._alias(node.target, node.iter)
         for child in (node.iter, *node.body, *node.orelse):
             self.visit(child)
 
     _asyncfor = _for
+
+    def _withitem(self, node: ast.withitem) -> None:
+        self.visit(node.context_expr)
+        if node.optional_vars is not None:
+            self._target(node.optional_vars, "other", node)
 
     def _import(self, node: ast.Import) -> None:
         for alias in node.names:
@@ -305,13 +348,25 @@ class _Collector:
             self._store(str(key.value) if isinstance(key, ast.Constant) else "", owner)
         elif name == "exec" and (self.scope.outer is None or any(map(self._is_namespace, node.args))):
             self._executed(node)
+        elif name == "vars" and node.args:
+            self._store("", node.args[0])
+        self._given(node)
         if isinstance(node.func, ast.Attribute) and name in CHANGES:
-            if isinstance(node.func.value, ast.Name):
-                self._elsewhere(node.func.value.id, "its content is changed")
-            elif self._is_namespace(node.func.value):
+            self._content(node.func.value)
+            if self._is_namespace(node.func.value):
                 for each in [keyword.arg or "*" for keyword in node.keywords] or ["*"]:
                     self._set_by_name(each, node.func.value)
         self._children(node)
+
+    def _given(self, node: ast.Call) -> None:
+        """Note what a call may change: the arguments, and the names of the module if it gets all of them."""
+        if last_name(node) in KEEPS_CONTENT:
+            return
+        for argument in node.args:
+            if isinstance(argument, (ast.Name, ast.Attribute, ast.Subscript)):
+                self._content(argument)
+            if self._is_namespace(argument) and last_name(node) not in _READS_NAMESPACE:
+                self._set_by_name("*", argument)
 
     def _executed(self, node: ast.Call) -> None:
         """`exec` in the namespace of the module: binds what its text binds, or anything if that is not known."""
@@ -319,13 +374,6 @@ class _Collector:
         names = re.findall(r"[^\W\d]\w*", text) if isinstance(text, str) else ["*"]
         for name in names:
             self.scope.module.scope.elsewhere.setdefault(name, "`exec` may set it")
-
-    def _expr(self, node: ast.Expr) -> None:
-        if isinstance(node.value, ast.Call):  # a call for its effect may change what it is given
-            for argument in node.value.args:
-                if isinstance(argument, ast.Name) and last_name(node.value) not in _QUIET:
-                    self._elsewhere(argument.id, "its content is changed")
-        self._children(node)
 
     def _attribute(self, node: ast.Attribute) -> None:
         if node.attr == "__dict__":

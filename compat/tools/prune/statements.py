@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import ast
+import builtins
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from .bindings import binders_before, bound_in, changed_by_expression, changed_by_target, needed_for
 from .evaluator import Evaluator, Frame
-from .scopes import CHANGES, Scope
-from .tree import COMPREHENSIONS, FUNCTIONS, children, walk
+from .scopes import Scope
+from .tree import FUNCTIONS, walk
 from .values import List, Parts, Raised, Unknown, one_of, options, same, unknown
 from .versions import TooMuch
 
 Env = dict[str, Any]
 _UNBOUND = Unknown("is not bound")
 _MOST_STATES, _MOST_STEPS, _MOST_LAPS = 24, 3000, 64
+_LETS_PASS = frozenset({"open", "torch", "warnings", "threading", "tempfile", "tqdm", "nullcontext"})
 _QUIET = frozenset({"logger", "logging", "log", "warnings", "print", "LOGGER", "_logger", "warn", "info", "debug"})
+
+
+_HOW = {ast.Return: "return", ast.Raise: "raise", ast.Break: "break", ast.Continue: "continue"}
 
 
 class Exit(NamedTuple):
@@ -39,8 +45,8 @@ class Runner:
 
     def name_at(self, scope: Scope, name: str, site: ast.AST | None) -> Any:
         """The value of `name` just before the statement `site`, or at the end of the scope."""
-        statements = _in_order(scope, name, site)
-        self.wanted = _needed(name, [statement for statement, _ in statements])
+        statements = binders_before(scope, name, site)
+        self.wanted = needed_for(name, [statement for statement, _ in statements])
         self.frame = Frame(scope, site, {})
         envs: list[Env] = [{}]
         for statement, how in statements:
@@ -117,20 +123,34 @@ class Runner:
         inner = type(frame)(
             frame.scope, node if frame.site is None else _site(node, frame), env, frame.outer, frame.running
         )
-        return self.interpreter.value(node, inner)
+        before, after = changed_by_expression(node)
+        self._lose(env, before)
+        value = self.interpreter.value(node, inner)
+        self._lose(env, after)
+        return value
+
+    def _lose(self, env: Env, names: Iterable[str]) -> None:
+        """Forget the contents of the objects that these names hold; of all objects for a `*`."""
+        for name in [*env] if "*" in names else names:
+            if isinstance(env.get(name), (List, Parts, dict)):
+                env.update(self._with_change(env, name, Unknown(f"the content of `{name}` may be changed")))
 
     def _other(self, node: ast.stmt, env: Env) -> list[Exit]:
-        """A statement that is not followed: what it binds is not known."""
+        """A statement that is not followed: what it binds is not known, nor how it ends."""
         self.interpreter.world.risky += 1
-        return [
-            Exit(
-                "next",
-                {
-                    **env,
-                    **{name: Unknown(f"`{name}` is bound in a way that is not followed") for name in bound_in(node)},
-                },
-            )
-        ]
+        lost = {name: Unknown(f"`{name}` is bound in a way that is not followed") for name in bound_in(node)}
+        reason = Unknown(f"`{type(node).__name__}` is not followed")
+        ways = {_HOW.get(type(each), "next") for each in walk(node)} if _leaves(node) else set()
+        ends = [Exit(how, {**env, **lost}, reason if how == "return" else "") for how in sorted(ways - {"next"})]
+        return [Exit("next", {**env, **lost}), *ends]
+
+    def _match(self, node: ast.Match, env: Env) -> list[Exit]:
+        self.interpreter.world.risky += 1
+        exits = [Exit("next", env)]
+        for case in node.cases:
+            bound = {name: Unknown("is bound by `match`") for name in bound_in(case.pattern)}
+            exits += self.block(case.body, {**env, **bound})
+        return exits
 
     def _skips(self, node: ast.stmt) -> bool:
         return self.wanted is not None and not (bound_in(node) & self.wanted)
@@ -142,13 +162,14 @@ class Runner:
 
     def _expr(self, node: ast.Expr, env: Env) -> list[Exit]:
         call = node.value
-        if _root(call) in _QUIET:
+        if _root(call) in _QUIET and not any(changed_by_expression(call)):
             return [Exit("next", env)]
         owner = call.func.value if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) else None
         if isinstance(owner, ast.Name) and isinstance(env.get(owner.id), (List, Parts, dict)):
             return [Exit("next", self._with_change(env, owner.id, self._changed(env[owner.id], call, env)))]
         if self.wanted is None or self.in_try or isinstance(call, ast.NamedExpr):
             self.value(call, env)
+        self._lose(env, changed_by_expression(call)[0])
         for given in call.args if isinstance(call, ast.Call) else ():
             if isinstance(given, ast.Name) and isinstance(env.get(given.id), (List, Parts, dict)):
                 env = self._with_change(env, given.id, Unknown("may be changed by a call"))
@@ -185,6 +206,8 @@ class Runner:
             known = isinstance(held, dict) and isinstance(key, (str, int))
             new = {**held, key: value} if known else Unknown("is changed under a key")
             env.update(self._with_change(env, target.value.id, new))
+        else:
+            self._lose(env, changed_by_target(target))
         env.update(self.interpreter.destructured(target, value))
 
     def _annassign(self, node: ast.AnnAssign, env: Env) -> list[Exit]:
@@ -196,15 +219,17 @@ class Runner:
         if isinstance(node.target, ast.Name) and not self._skips(node):
             old, new = self.value(ast.Name(node.target.id, ast.Load()), env), self.value(node.value, env)
             interpreter = self.interpreter
+            if isinstance(old, (List, dict)):
+                self._lose(env, (node.target.id,))
             env[node.target.id] = interpreter.lift(lambda a, b: interpreter.calculated(node.op, a, b), old, new)
-        elif isinstance(node.target, ast.Subscript) and isinstance(node.target.value, ast.Name):
-            env[node.target.value.id] = Unknown("is changed under a key")
+        self._lose(env, changed_by_target(node.target))
         return [Exit("next", env)]
 
     def _delete(self, node: ast.Delete, env: Env) -> list[Exit]:
         for target in node.targets:
             if isinstance(target, ast.Name):
                 env[target.id] = Unknown(f"`{target.id}` is deleted", self.interpreter.world.touched)
+            self._lose(env, changed_by_target(target))
         return [Exit("next", env)]
 
     def _import(self, node: ast.Import | ast.ImportFrom, env: Env) -> list[Exit]:
@@ -252,19 +277,35 @@ class Runner:
         if self._skips(node) and not self.in_try and not _leaves(node):
             return [Exit("next", env)]
         found = self.interpreter.truths(self.value(node.test, env))
-        if len(found) > 1:
-            self.interpreter.world.undecided = ast.unparse(node.test)[:80]
-        exits = self.block(node.body, env) if True in found else []
-        return exits + (self.block(node.orelse, env) if False in found else [])
+        body = self.block(node.body, env) if True in found else []
+        orelse = self.block(node.orelse, env) if False in found else []
+        exits = [*body, *orelse]
+        if len(found) > 1 and len(_distinct_exits(exits)) > max(len(body), len(orelse)):
+            self._note(node.test, leaves=any(exit_.how != "next" for exit_ in exits))
+        return exits
+
+    def _note(self, test: ast.expr, leaves: bool) -> None:
+        """Note an unknown condition that matters; rather one that ends the function than one that sets a name."""
+        world = self.interpreter.world
+        if leaves or not world.undecided:
+            world.undecided = ast.unparse(test)[:80]
 
     def _with(self, node: ast.With, env: Env) -> list[Exit]:
         self.interpreter.world.risky += 1
         for item in node.items:
             if item.optional_vars is not None:
                 env.update({name: Unknown("is bound by `with`") for name in bound_in(item)})
-        quiet = [item for item in node.items if _root(item.context_expr) in ("suppress", "contextlib")]
-        exits = self.block(node.body, env)
-        return [Exit("next", e.env) if e.how == "raise" and quiet else e for e in exits]
+        if all(_root(item.context_expr) in _LETS_PASS for item in node.items):
+            return self.block(node.body, env)
+        self.in_try += 1
+        try:
+            exits = self.block(node.body, env)
+        finally:
+            self.in_try -= 1
+        # It may swallow an exception of its block, as `contextlib.suppress` does.
+        return [exit_ for exit_ in exits if exit_.how != "raise" or exit_.value] + [
+            Exit("next", exit_.env) for exit_ in exits if exit_.how == "raise"
+        ]
 
     def _try(self, node: ast.Try, env: Env) -> list[Exit]:
         self.in_try += 1
@@ -294,10 +335,11 @@ class Runner:
         for handler in node.handlers:
             caught = catches(handler, raised.value)
             if caught is not False:
-                exits += self.block(handler.body, dict(raised.env))
+                error = {handler.name: Unknown("is an exception")} if handler.name else {}
+                exits += self.block(handler.body, {**raised.env, **error})
             if caught is True:
                 return exits
-        return [*exits, raised] if raised.value else exits
+        return [*exits, raised] if raised.value or self.in_try else exits
 
     def _for(self, node: ast.For, env: Env) -> list[Exit]:
         if self._skips(node) and not self.in_try and not _leaves(node):
@@ -335,6 +377,7 @@ class Runner:
         lost = {**env, **{name: self._lost(name) for name in bound_in(node)}}
         exits = self.block(node.body, dict(lost))
         returned = [exit_ for exit_ in exits if exit_.how in ("return", "raise")]
+        returned += [exit_ for exit_ in self.block(node.orelse, dict(lost)) if exit_.how != "next"]
         return [*returned, Exit("next", lost), *([Exit("next", env)] if not isinstance(node, ast.While) else [])]
 
     def _while(self, node: ast.While, env: Env) -> list[Exit]:
@@ -363,123 +406,26 @@ def catches(handler: ast.ExceptHandler, name: str) -> bool | None:
     names = {getattr(each, "attr", getattr(each, "id", "")) for each in types}
     if not name:
         return None
-    family = {name, "Exception", "BaseException"} | _PARENTS.get(name, set())
-    return bool(names & family)
+    if names & {name, "Exception", "BaseException"}:
+        return True
+    raised, caught = _exception(name), [_exception(each) for each in names]
+    if raised is None:
+        return None
+    if any(each and issubclass(raised, each) for each in caught):
+        return True
+    return None if None in caught else False
 
 
-_PARENTS = {
-    "ModuleNotFoundError": {"ImportError"},
-    "PackageNotFoundError": {"ModuleNotFoundError", "ImportError"},
-    "InvalidVersion": {"ValueError"},
-    "KeyError": {"LookupError"},
-    "IndexError": {"LookupError"},
-    "UnboundLocalError": {"NameError"},
+_KNOWN_ERRORS: dict[str, type[BaseException]] = {
+    "PackageNotFoundError": ModuleNotFoundError,
+    "InvalidVersion": ValueError,
 }
 
 
-@lru_cache(maxsize=20_000)
-def bound_in(node: ast.AST) -> set[str]:
-    """The names that a statement binds, in its own scope."""
-    names: set[str] = set()
-    todo = [node]
-    while todo:
-        each = todo.pop()
-        if isinstance(each, ast.Name) and not isinstance(each.ctx, ast.Load):
-            names.add(each.id)
-        elif isinstance(each, (ast.Import, ast.ImportFrom)):
-            names |= {alias.asname or alias.name.partition(".")[0] for alias in each.names}
-        elif not isinstance(each, ast.alias) and isinstance(name := getattr(each, "name", None), str):
-            names.add(name)
-        elif isinstance(each, ast.Subscript) and not isinstance(each.ctx, ast.Load):
-            names.add(getattr(each.value, "id", ""))
-        elif isinstance(each, ast.Call) and isinstance(each.func, ast.Attribute) and each.func.attr in CHANGES:
-            names.add(getattr(each.func.value, "id", ""))
-        elif isinstance(each, ast.MatchMapping):
-            names.add(each.rest or "")
-        if isinstance(each, COMPREHENSIONS):
-            names |= {inner.target.id for inner in walk(each) if isinstance(inner, ast.NamedExpr)}
-        elif not isinstance(each, (*FUNCTIONS, ast.ClassDef, ast.Lambda)):
-            todo += children(each)
-    return names
-
-
-def _needed(name: str, statements: list[ast.stmt]) -> frozenset[str]:
-    """The names that decide what `name` holds after these statements."""
-    needed = {name}.union(*(_tested(statement) for statement in statements))
-    assigned = [each for statement in statements for each in _assigned(statement)]
-    grown = True
-    while grown:
-        grown = False
-        for bound, read in assigned:
-            if bound & needed and not read <= needed:
-                needed |= read
-                grown = True
-    return frozenset(needed)
-
-
-@lru_cache(maxsize=20_000)
-def _tested(statement: ast.stmt) -> frozenset[str]:
-    """The names that conditions in a statement read."""
-    tests = [node.test for node in walk(statement) if isinstance(node, (ast.If, ast.While))]
-    return frozenset(n.id for test in tests for n in walk(test) if isinstance(n, ast.Name))
-
-
-@lru_cache(maxsize=20_000)
-def _assigned(statement: ast.stmt) -> list[tuple[set[str], set[str]]]:
-    """List the names that each assignment in a statement binds and reads."""
-    kinds = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.NamedExpr, ast.For)
-    return [
-        (bound_in(node), {n.id for n in walk(node) if isinstance(n, ast.Name)})
-        for node in walk(statement)
-        if isinstance(node, kinds)
-    ]
-
-
-def _in_order(scope: Scope, name: str, site: ast.AST | None) -> list[tuple[ast.stmt, str]]:
-    """The statements before a place that bind a name, and whether each is "sure" or "maybe" run, or is a "loop"."""
-    steps = scope.module.path_to(scope.module.statement(site), scope) if site is not None else []
-    if not steps:
-        return [(s, "sure") for s in scope.body if name in bound_in(s)]
-    found: list[tuple[ast.stmt, str]] = []
-    for parent, child in steps:
-        for block in _blocks_before(parent, child):
-            found += [(s, block[1]) for s in block[0] if name in bound_in(s)]
-        if name in _bound_by_header(child) and child is not steps[-1][1]:
-            found.append((child, "loop"))  # type: ignore[arg-type]
-        elif (
-            isinstance(child, (ast.For, ast.While, ast.AsyncFor))
-            and name in bound_in(child)
-            and child is not steps[-1][1]
-        ):
-            found.append((child, "loop"))
-    return found
-
-
-def _bound_by_header(node: ast.AST) -> set[str]:
-    """The names that `with ... as`, `except ... as` or `case` bind for the block below."""
-    if isinstance(node, (ast.With, ast.AsyncWith)):
-        return {name for item in node.items for name in bound_in(item)}
-    if isinstance(node, ast.match_case):
-        return bound_in(node.pattern)
-    return {node.name or ""} if isinstance(node, ast.ExceptHandler) else set()
-
-
-def _blocks_before(parent: ast.AST, child: ast.AST) -> list[tuple[list[ast.stmt], str]]:
-    """The statements that are run in a node before its child, and how sure that is."""
-    before: list[tuple[list[ast.stmt], str]] = []
-    if isinstance(parent, ast.Try):
-        in_handler = child in parent.handlers
-        if in_handler or child in parent.finalbody:
-            before.append((parent.body, "maybe"))
-        elif child in parent.orelse:
-            before.append((parent.body, "sure"))
-        if child in parent.finalbody:
-            before += [(parent.orelse, "maybe"), *((h.body, "maybe") for h in parent.handlers)]
-    for field in ("body", "orelse", "finalbody"):
-        block = getattr(parent, field, None)
-        if isinstance(block, list) and child in block:
-            before.append((block[: block.index(child)], "sure"))
-    return before
+def _exception(name: str) -> type[BaseException] | None:
+    """The builtin exception of this name, or the one that a known exception inherits from; None if it is another."""
+    found = _KNOWN_ERRORS.get(name, getattr(builtins, name, None))
+    return found if isinstance(found, type) and issubclass(found, BaseException) else None
 
 
 def _distinct(envs: list[Env]) -> list[Env]:

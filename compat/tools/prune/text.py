@@ -23,6 +23,7 @@ from .values import (
 from .versions import BUILD, FINAL, LOCAL, SERIAL, STAGE, STAGE_TEXTS, Region, Split, Unclear
 
 _STAGE_LETTERS = set("".join(STAGE_TEXTS))
+_GLUED = re.compile(rf"[{HOLES}][{HOLES}\d]|\d[{HOLES}]")
 _MARKERS = ("900001", "900002", "900003", "900004", "900005")
 
 
@@ -62,7 +63,7 @@ def text(code: str) -> str | Text:
 
 def starts_with(code: str, prefix: str, region: Region, whole: bool = False) -> bool:
     """Whether the text starts with `prefix`, or is it."""
-    at, rest = 0, list(code)
+    at, rest = 0, list(_unglued(code, region))
     while rest:
         c = rest.pop(0)
         if c in (STAGE_HOLE, LOCAL_HOLE):
@@ -84,6 +85,12 @@ def starts_with(code: str, prefix: str, region: Region, whole: bool = False) -> 
     return at == len(prefix)
 
 
+def _unglued(code: str, region: Region) -> str:
+    """The text; without holes if a number stands right beside another digit, so that both look like one number."""
+    bare = code.replace(STAGE_HOLE, "").replace(LOCAL_HOLE, "")
+    return spelled(code, region) if _GLUED.search(bare) else code
+
+
 def _number_is(axis: int, digits: str, open_end: bool, region: Region) -> bool:
     """Whether the number on this axis is spelled `digits`, or with an open end starts with them."""
     if digits != str(int(digits)):
@@ -100,7 +107,7 @@ def _number_is(axis: int, digits: str, open_end: bool, region: Region) -> bool:
 
 
 def contains(code: str, part: str, region: Region) -> bool:
-    code = plain(code, region)
+    code = _unglued(plain(code, region), region)
     if part[:1].isdigit() or (part and BUILD_HOLE in part):
         return part in spelled(code, region)
     unclear = BUILD_HOLE in code and "+" not in part
@@ -168,14 +175,16 @@ def _ready(code: str, separator: str, region: Region) -> str:
 
 def method(name: str, code: str, arguments: list[Any], region: Region) -> Any:
     """The result of a method of `str`."""
+    if name == "split" and not arguments:
+        return List(map(text, code.split()))
     if name == "split":
-        separator = arguments[0] if arguments else " "
+        separator = arguments[0]
         if len(arguments) < 2 and isinstance(separator, str) and separator:
             return Parts(code, separator)
         return List(text(part) for part in split(code, separator, region, arguments[1]))
     if name in ("startswith", "endswith") and isinstance(arguments[0], tuple):
-        return any(method(name, code, [each], region) for each in arguments[0])
-    if name == "startswith":
+        return any(method(name, code, [each, *arguments[1:]], region) for each in arguments[0])
+    if name == "startswith" and len(arguments) == 1:
         return starts_with(code, arguments[0], region)
     if name in ("partition", "rpartition", "rsplit") and not _has_digit(arguments[0]):
         return _pieces(name, code, arguments, region)
@@ -185,7 +194,7 @@ def method(name: str, code: str, arguments: list[Any], region: Region) -> Any:
             raise Unclear(BUILD)
         return bool(code) and all(c.isdigit() or c in HOLES for c in code)
     if name in ("strip", "lower", "casefold") and not arguments:
-        return text(code)
+        return text(getattr(code, name)())
     if name in ("strip", "rstrip", "lstrip", "removesuffix", "removeprefix", "replace", "upper"):
         code = plain(code, region)
         if BUILD_HOLE not in code and not any(map(_has_digit, arguments[:1])):
@@ -244,6 +253,9 @@ def number(code: str, region: Region) -> int | Number:
 def parsed(value: str | Text, region: Region) -> Version | Parsed:
     """`packaging.version.Version(text)`. Raises Raised for a text that is no version."""
     code = value.code if isinstance(value, Text) else value
+    if BUILD_HOLE in code and f"+{BUILD_HOLE}" not in code:
+        raise Unclear(BUILD)
+    code = _unglued(code, region)
     if code == TORCH:
         return Parsed(tuple(Number(((axis, 1),)) for axis in range(3)), True, True)
     staged, local = STAGE_HOLE in code, LOCAL_HOLE in code
@@ -256,7 +268,7 @@ def parsed(value: str | Text, region: Region) -> Version | Parsed:
     if not any("\ue000" <= c <= "\ue012" for c in code):
         return version
     release = tuple(_unmarked(number) for number in version.release)
-    if staged and marked[-6:] != _MARKERS[2]:
+    if (staged and marked[-6:] != _MARKERS[2]) or (local and not code.endswith(LOCAL_HOLE)):
         raise Unclear("puts the stage of the version elsewhere")
     if version.pre or version.dev is not None or version.post is not None:
         staged = True  # spelled out: the region has one stage

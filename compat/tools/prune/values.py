@@ -93,6 +93,14 @@ class Function:
     bound: Any = None  # the object of a method
     closure: Any = field(default=None, compare=False)
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Function) or self.closure is not other.closure:
+            return False
+        return (self.node, self.defaults, self.bound) == (other.node, other.defaults, other.bound)
+
+    def __hash__(self) -> int:
+        return hash((self.node, self.defaults))
+
 
 @dataclass(frozen=True)
 class Class:

@@ -1,0 +1,7 @@
+# --torch '>=2.10'
+# right: more than one outcome
+import torch
+from packaging.version import Version
+class A: new = torch.__version__ >= '2.5'
+for c in [A]: c.new = ask()
+if A.new: f()

@@ -1,0 +1,1 @@
+TORCH_2_4 = True

@@ -1,0 +1,11 @@
+# --torch '>=2.10'
+# right: more than one outcome
+import torch
+from packaging.version import Version
+class A:
+    def __init__(self, **k):
+        self.new = torch.__version__ >= '2.5'
+        vars(self).update(k)
+    def m(self):
+        if self.new: f()
+A(new=ask()).m()

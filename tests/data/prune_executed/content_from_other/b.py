@@ -1,0 +1,2 @@
+from .flags import FLAGS
+FLAGS['new'] = ask()

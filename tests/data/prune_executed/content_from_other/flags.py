@@ -1,0 +1,2 @@
+import torch
+FLAGS = {'new': torch.__version__ >= '2.5'}

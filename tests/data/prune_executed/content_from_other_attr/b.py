@@ -1,0 +1,2 @@
+from . import flags
+flags.FLAGS['new'] = ask()

@@ -1,0 +1,7 @@
+# --torch '>=2.10'
+# right: more than one outcome
+import torch
+from packaging.version import Version
+D = {'a': [torch.__version__ >= '2.5']}
+D['a'].clear()
+if D['a']: f()

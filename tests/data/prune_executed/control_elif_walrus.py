@@ -1,0 +1,9 @@
+# --torch '>=2.10'
+# right: more than one outcome
+import torch
+from packaging.version import Version
+N = torch.__version__ >= '2.5'
+if (N := ask()):
+    f()
+elif N:
+    g()

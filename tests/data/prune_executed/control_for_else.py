@@ -1,0 +1,11 @@
+# --torch '>=2.10'
+# right: more than one outcome
+import torch
+from packaging.version import Version
+def n():
+    for x in asks():
+        if x: break
+    else:
+        return False
+    return torch.__version__ >= '2.5'
+if n(): f()

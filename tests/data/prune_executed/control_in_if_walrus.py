@@ -1,0 +1,7 @@
+# --torch '>=2.10'
+# right: more than one outcome
+import torch
+from packaging.version import Version
+N = torch.__version__ >= '2.5'
+if (N := ask()) or not N:
+    if N: g()

@@ -1,0 +1,9 @@
+# --torch '>=2.10'
+# right: more than one outcome
+import torch
+from packaging.version import Version
+def n():
+    with open('/dev/null') as x:
+        if x.read(): return False
+    return torch.__version__ >= '2.5'
+if n(): f()

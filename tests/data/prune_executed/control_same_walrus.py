@@ -1,0 +1,6 @@
+# --torch '>=2.10'
+# right: more than one outcome
+import torch
+from packaging.version import Version
+N = torch.__version__ >= '2.5'
+f((N := ask()), 1 if N else 2)

@@ -1,0 +1,12 @@
+# --torch '>=2.10'
+# right: more than one outcome
+import torch
+from packaging.version import Version
+def o():
+    new = torch.__version__ >= '2.5'
+    def off():
+        nonlocal new
+        new = ask()
+    off()
+    return new
+if o(): f()

@@ -1,0 +1,2 @@
+from . import flags
+flags.__dict__.update(N_NEW=ask())

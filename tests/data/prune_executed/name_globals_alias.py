@@ -1,0 +1,8 @@
+# --torch '>=2.10'
+# right: more than one outcome
+import torch
+from packaging.version import Version
+N = torch.__version__ >= '2.5'
+g_ = globals()
+g_['N'] = ask()
+if N: f()

@@ -1,0 +1,3 @@
+import torch
+__all__ = []
+N_NEW = torch.__version__ >= '2.5'

@@ -1,0 +1,8 @@
+# --torch '>=2.10'
+# right: more than one outcome
+import torch
+from packaging.version import Version
+import sys
+N = torch.__version__ >= '2.5'
+vars(sys.modules[__name__])['N'] = ask()
+if N: f()

@@ -1,0 +1,2 @@
+from . import flags
+vars(flags)['N_NEW'] = ask()

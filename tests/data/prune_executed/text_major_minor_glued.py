@@ -1,0 +1,6 @@
+# --torch '==2.14.0'
+# right: always true
+import torch
+from packaging.version import Version
+v = Version(torch.__version__)
+if f'{v.major}{v.minor}' == '214': f()

@@ -1,0 +1,5 @@
+# --torch '==2.14.0'
+# right: more than one outcome
+import torch
+from packaging.version import Version
+if torch.__version__.rpartition('.')[0] == '2.14': f()
