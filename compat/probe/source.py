@@ -28,18 +28,17 @@ _Scope = ast.Module | ast.ClassDef
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 # Decorators that return what they got, and decorators that `LiveReader` looks through.
-_TRANSPARENT = frozenset(
-    {
-        "compatibility",
-        "dataclass",
-        "ir_dataclass",
-        "staticmethod",
-        "classmethod",
-        "override",
-        "abstractmethod",
-    }
-)
-_WRAPPING = frozenset({"contextmanager", "lru_cache", "cache", "wraps"})
+_TRANSPARENT = {
+    "compatibility",
+    "dataclass",
+    "ir_dataclass",
+    "staticmethod",
+    "classmethod",
+    "override",
+    "abstractmethod",
+    "forbid_in_graph",
+}
+_WRAPPING = {"contextmanager", "lru_cache", "cache", "wraps", "init_once_fakemode"}
 # Expressions whose value is neither a function nor a class, whatever their parts are.
 _LITERALS = (
     ast.Constant,
