@@ -239,6 +239,12 @@ TRICKY = {
     "walrus": "(f := 1)",
     "match": "match 1:\n    case f: pass",
     "global in a function": "def g():\n    global f\n    f = 1\ng()",
+    "globals by name": "for name in ('f', 'g'):\n    globals()[name] = len",
+    "decorators that both readers know": (
+        "import functools\ndef forbid_in_graph(g): return g\ndef init_once_fakemode(g):\n"
+        "    return functools.cache(functools.wraps(g)(lambda *given: g(*given)))\n"
+        "@init_once_fakemode\ndef f(a=1): pass\nclass C:\n    @forbid_in_graph\n    def f(self, a): pass"
+    ),
     "module getattr": "def __getattr__(name): return 1",
     "augmented": "f = 1\nf += 1",
     "nested name": "def f(a):\n    def inner(): pass",
