@@ -143,12 +143,12 @@ def _elsewhere(module: ast.Module) -> _Elsewhere:
     # most of the time of `status`.
     attributes, declared = set[str](), set[str]()
     for node in ast.walk(module):
-        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
-            attributes.add(node.attr)
-        elif isinstance(node, ast.Global):
-            declared.update(node.names)
-        elif isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store):
-            if getattr(getattr(node.value, "func", None), "id", "") == "globals":
+        match node:
+            case ast.Attribute(attr=name, ctx=ast.Store()):
+                attributes.add(name)
+            case ast.Global(names=names):
+                declared.update(names)
+            case ast.Subscript(ast.Call(ast.Name("globals")), ctx=ast.Store()):
                 declared.add("*")  # globals()[name] = ...
     return _Elsewhere(frozenset(attributes), frozenset(declared))
 
