@@ -25,12 +25,12 @@ import random
 import statistics
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
-from results import save
+from results import save, told
 from torch._inductor import config
 from torch._inductor.utils import fresh_cache, run_and_get_code
 
@@ -200,15 +200,6 @@ def run_time(depth: int, rows: int, hidden: int, rounds: int, device: str) -> di
         "tl.load": {way: code.count("tl.load(") for way, code in codes.items()},
         "equal_to_torch": {way: torch.equal(value, values["torch"]) for way, value in values.items()},
     }
-
-
-def told(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the rows. Print each once it is known."""
-    kept = []
-    for row in rows:
-        print(row, flush=True)
-        kept.append(row)
-    return kept
 
 
 def main() -> None:

@@ -18,13 +18,13 @@ import random
 import statistics
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 from unittest import mock
 
 import torch
-from results import save
+from results import save, told
 from torch._inductor import config, ir
 from torch._inductor.utils import fresh_cache
 from torch._inductor.virtualized import V
@@ -238,15 +238,6 @@ def main() -> None:
             )
             found["bytes"] = told(against_the_best(*graph) for graph in small_graphs())
     save("realize_on_reuse_kept" if KEPT else "realize_on_reuse", found)
-
-
-def told(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows, each printed once it is known."""
-    kept = []
-    for row in rows:
-        print(row, flush=True)
-        kept.append(row)
-    return kept
 
 
 if __name__ == "__main__":

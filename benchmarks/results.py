@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,15 @@ def save(name: str, measured: dict[str, Any]) -> None:
     path = FOLDER / f"{name}-{release}.json"
     path.write_text(json.dumps(about | measured, indent=1) + "\n")
     print(f"{path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path.name} written")
+
+
+def told(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows. Print each once it is known."""
+    kept = []
+    for row in rows:
+        print(row, flush=True)
+        kept.append(row)
+    return kept
 
 
 def _processor() -> str:

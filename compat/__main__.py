@@ -12,8 +12,8 @@ from typing import Any
 from .errors import CompatError
 from .reporting import as_json, as_table, status
 
-# The commands besides `status`, with their help. Each one is a module of `tools`, or
-# `selfcheck`, with `add_arguments(parser)` and `run(**options) -> int`.
+# The commands besides `status`, with their help. Each one is a module of `tools`, or of
+# `_MODULES`, with `add_arguments(parser)` and `run(**options) -> int`.
 TOOLS = {
     "check": "run the reproducer of each shim on this torch",
     "demo": "compare a transformer with and without the two speed shims",
@@ -21,6 +21,7 @@ TOOLS = {
     "prune": "list the code that no torch in a range needs",
     "vendor": "copy the runtime into an engine's tree, or check such a copy",
 }
+_MODULES = {"check": "selfcheck"}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -78,15 +79,14 @@ def _tool(name: str) -> ModuleType:
     """Import the module of a command.
 
     Raises:
-        CompatError: this copy is vendored, and vendored copies have no tools.
+        CompatError: this copy is vendored, and has no such command.
 
     """
-    if name == "check":
-        return importlib.import_module(".selfcheck", __package__)
+    path = f"{__package__}.{_MODULES.get(name, f'tools.{name}')}"
     try:
-        return importlib.import_module(f".tools.{name}", __package__)
+        return importlib.import_module(path)
     except ModuleNotFoundError as error:
-        if error.name in (f"{__package__}.tools", f"{__package__}.tools.{name}"):
+        if error.name in (f"{__package__}.tools", path):
             copy = f"this copy of compat is vendored, without `{name}`"
             raise CompatError(f"{copy}: run an installed one") from error
         raise

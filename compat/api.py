@@ -11,201 +11,47 @@ have it, or if `TORCH_COMPAT=noop` is set, `UnsupportedError` gives the reason.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping, MutableSet
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from .errors import UnsupportedError
-from .patching.context import Context
 from .shims import LEFT_OUT, explain_missing
+
+if TYPE_CHECKING:
+    # Each function is in the file of its shim, which is imported at the first use.
+    from .shims.cache_outside_dynamo import cache_outside_dynamo
+    from .shims.init_joint_graph_patterns import init_joint_graph_patterns
+    from .shims.mark_unbacked import mark_unbacked
+    from .shims.observe_cache_keys import observe_cache_keys
+    from .shims.register_custom_class import custom_class_base, register_custom_class
+    from .shims.standalone_compile import standalone_compile
+    from .shims.trace_files import trace_files
 
 __all__ = [
     "cache_outside_dynamo",
     "custom_class_base",
+    "init_joint_graph_patterns",
+    "mark_unbacked",
     "observe_cache_keys",
     "register_custom_class",
     "standalone_compile",
     "trace_files",
 ]
+# The functions that have another name than the file of their shim.
+_FILES = {"custom_class_base": "register_custom_class"}
 
 
-def _shim(name: str) -> Any:
-    """Import the file of the shim. Nothing is imported before the first call."""
-    if name in LEFT_OUT:
-        raise UnsupportedError(explain_missing(name, ()))
-    return importlib.import_module(f".shims.{name}", __package__)
+def __getattr__(name: str) -> Any:
+    """Return the function. In a copy without its shim, a call of it says so."""
+    file = _FILES.get(name, name)
+    if file in LEFT_OUT and LEFT_OUT[file][0] == "api":
+        return _missing(file)
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".shims.{file}", __package__), name)
 
 
-def standalone_compile(
-    gm: Any,
-    example_inputs: Any,
-    *,
-    fake_mode: Any = None,
-    dynamic_shapes: str = "from_graph",
-    options: Mapping[str, Any] | None = None,
-    aot: bool = False,
-    donate_graph_module: bool = False,
-) -> Any:
-    """Compile a graph with Inductor, under the caller's fake mode.
+def _missing(shim: str) -> Any:
+    def missing(*_: Any, **__: Any) -> Any:
+        raise UnsupportedError(explain_missing(shim, ()))
 
-    Up to torch 2.12, copies of torch's own functions run with the caller's mode.
-
-    Args:
-        gm: a torch.fx.GraphModule.
-        example_inputs: tensors, fake tensors and numbers, one for each placeholder.
-        fake_mode: a FakeTensorMode with a ShapeEnv, for "from_example_inputs" alone.
-        dynamic_shapes: "from_graph", "from_example_inputs" or "from_tracing_context".
-        options: arguments for Inductor's `compile_fx`, such as `config_patches`.
-        aot: return an artifact that holds a serializable function (from 2.10 on).
-        donate_graph_module: torch need not copy the graph (it does up to 2.11).
-
-    Returns:
-        A `CompiledArtifact` of torch. It can be called, and saved.
-
-    Raises:
-        ValueError: the fake mode has no ShapeEnv, or does not go with dynamic_shapes.
-        UnsupportedError: this torch lacks `aot`, or takes no fake mode in any way.
-
-    Source: pytorch#176562.
-
-    """
-    given: dict[str, Any] = {
-        "dynamic_shapes": dynamic_shapes,
-        "options": dict(options or {}),
-    }
-    given |= {"aot": aot, "donate_graph_module": donate_graph_module}
-    return _shim("standalone_compile").call(gm, example_inputs, fake_mode, **given)
-
-
-def observe_cache_keys(
-    callback: Callable[[str], str | None],
-    *,
-    cache: Literal["aotautograd", "inductor"] = "aotautograd",
-) -> Context:
-    """Call back with the cache key of each graph that is compiled.
-
-    Holds for the thread or asyncio task that enters the context, until it is left. The
-    callback gets the key that torch will use, after all shims. It is not called for a
-    graph without a key: if the cache is off, or cannot take the graph. Nested contexts
-    are called from the inside out, and each gets the key that the previous one chose.
-
-    It stands for replacing `autograd_cache_key`, which returns a pair on every torch
-    and is called in other ways from 2.12 on, or `compiled_fx_graph_hash`.
-
-    Args:
-        callback: gets a key. It returns None to keep the key, or another key. If it
-            raises, the compile ends with that exception.
-        cache: "aotautograd" for the key of AOTAutograd's cache, which
-            `standalone_compile` saves artifacts under; "inductor" for the key of
-            Inductor's FX graph cache.
-
-    Returns:
-        A context manager. It yields nothing.
-
-    Raises:
-        ValueError: the word for the cache is unknown.
-        UnsupportedError: this torch computes its keys in another way.
-
-    """
-    made: Context = _shim("observe_cache_keys").context(callback, cache)
-    return made
-
-
-def cache_outside_dynamo() -> Context:
-    """Let Inductor's caches take graphs that are compiled outside of Dynamo.
-
-    Holds for the thread or asyncio task that enters the context, until it is left. A
-    lookup finds a ShapeEnv in which every guard holds, entries are saved without
-    guards, and no graph is refused. So the caller must know that code with the same key
-    is right for its inputs, and that the graph can be cached: torch would refuse some
-    higher-order operators.
-
-    It stands for replacing `FxGraphCache._get_shape_env`, the same function of
-    `AOTAutogradCache`, and `FxGraphCache._check_can_cache`. It also covers a direct
-    `FxGraphCache._lookup_graph`.
-
-    Returns:
-        A context manager. It yields nothing.
-
-    Raises:
-        UnsupportedError: this torch decides in another way whether it can cache.
-
-    """
-    made: Context = _shim("cache_outside_dynamo").context()
-    return made
-
-
-def custom_class_base() -> type:
-    """Return the base class that torch wants for custom (opaque) classes.
-
-    `torch._custom_class_base.CustomClassBase` from 2.14 on, and
-    `torch._opaque_base.OpaqueBase` from 2.11 to 2.13. Older torches have none and need
-    none, so there it is `object`.
-    """
-    found: type = _shim("register_custom_class").base()
-    return found
-
-
-def register_custom_class(
-    cls: type,
-    *,
-    typ: Literal["constant", "symbolic"],
-    hoist: bool = False,
-    guard_fn: Callable[[Any], list[Any]] | None = None,
-    members: Mapping[str, Any] | None = None,
-    reconstruct_fn: Callable[..., Any] | None = None,
-) -> None:
-    """Register a custom (opaque) class, so that custom operators can take its objects.
-
-    `torch._library.opaque_object.register_custom_class` from 2.14 on, and
-    `register_opaque_type` from 2.10 to 2.13. The words are those of 2.14: a "constant"
-    class was a "value", and a "symbolic" one a "reference". None of them warns.
-
-    Args:
-        cls: a subclass of `custom_class_base()`.
-        typ: "constant" in the graph, or "symbolic": an input of the graph.
-        hoist: make a constant an input of the graph (from 2.11 on).
-        guard_fn: returns values of an object to guard on (from 2.11 on).
-        members: how each member is traced, as torch's `MemberType` (from 2.11 on).
-        reconstruct_fn: rebuilds an object after a compile (from 2.12 on).
-
-    Raises:
-        ValueError: the word for the type is unknown. Torch raises it for a class that
-            cannot be registered.
-        TypeError: torch misses a base class or a method (`__eq__`, `__hash__`,
-            `__fx_repr__`; on 2.10 `__repr__`).
-        UnsupportedError: this torch has no custom classes (2.9.1), or lacks an option
-            that was given.
-
-    """
-    _shim("register_custom_class").register(
-        cls,
-        typ,
-        hoist=hoist,
-        guard_fn=guard_fn,
-        members=members,
-        reconstruct_fn=reconstruct_fn,
-    )
-
-
-def trace_files(into: MutableSet[str]) -> Context:
-    """Add the source file of each function that Dynamo inlines to a set.
-
-    Holds for the captures of the thread or asyncio task that enters the context, until
-    it is left. Nested contexts all get the file. The file of the function that the
-    capture starts with is not added.
-
-    It stands for replacing `InliningInstructionTranslator.inline_call_`, which Dynamo
-    also calls by other ways from 2.13 on.
-
-    Args:
-        into: a set of paths, as in `co_filename`.
-
-    Returns:
-        A context manager. It yields nothing.
-
-    Raises:
-        UnsupportedError: this torch inlines functions in another way.
-
-    """
-    made: Context = _shim("trace_files").context(into)
-    return made
+    return missing

@@ -31,3 +31,5 @@ observe_cache_keys = "backport"  # no torch reports the keys of a compile
 cache_outside_dynamo = "backport"  # no torch has a setting for it
 register_custom_class = "native"
 trace_files = "backport"  # no torch reports the files of a capture
+mark_unbacked = "native"
+init_joint_graph_patterns = "native"

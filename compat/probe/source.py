@@ -28,18 +28,17 @@ _Scope = ast.Module | ast.ClassDef
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 # Decorators that return what they got, and decorators that `LiveReader` looks through.
-_TRANSPARENT = frozenset(
-    {
-        "compatibility",
-        "dataclass",
-        "ir_dataclass",
-        "staticmethod",
-        "classmethod",
-        "override",
-        "abstractmethod",
-    }
-)
-_WRAPPING = frozenset({"contextmanager", "lru_cache", "cache", "wraps"})
+_TRANSPARENT = {
+    "compatibility",
+    "dataclass",
+    "ir_dataclass",
+    "staticmethod",
+    "classmethod",
+    "override",
+    "abstractmethod",
+    "forbid_in_graph",
+}
+_WRAPPING = {"contextmanager", "lru_cache", "cache", "wraps", "init_once_fakemode"}
 # Expressions whose value is neither a function nor a class, whatever their parts are.
 _LITERALS = (
     ast.Constant,
@@ -142,13 +141,15 @@ def _importable(parent: str, path: str) -> bool:
 def _elsewhere(module: ast.Module) -> _Elsewhere:
     # Once a module, not once a name: Inductor's modules are large, and this walk was
     # most of the time of `status`.
-    attributes: set[str] = set()
-    declared: set[str] = set()
+    attributes, declared = set[str](), set[str]()
     for node in ast.walk(module):
-        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
-            attributes.add(node.attr)
-        elif isinstance(node, ast.Global):
-            declared.update(node.names)
+        match node:
+            case ast.Attribute(attr=name, ctx=ast.Store()):
+                attributes.add(name)
+            case ast.Global(names=names):
+                declared.update(names)
+            case ast.Subscript(ast.Call(ast.Name("globals")), ctx=ast.Store()):
+                declared.add("*")  # globals()[name] = ...
     return _Elsewhere(frozenset(attributes), frozenset(declared))
 
 
@@ -157,7 +158,7 @@ def _binding(target: str, elsewhere: _Elsewhere, scope: _Scope, name: str) -> as
     binding = [statement for statement in scope.body if name in _bound(statement)]
     if isinstance(scope, ast.ClassDef) and name in elsewhere.attributes:
         raise Undecided(f"{target} may be set from outside the class")
-    if not binding and name in elsewhere.globals:
+    if not binding and elsewhere.globals & {name, "*"}:
         raise Undecided(f"{target} may be set by a function")
     if binding:
         return binding[-1]
@@ -202,9 +203,8 @@ def _describe(
         return Definition("value")
     is_definition = isinstance(node, (_Function, ast.ClassDef))
     if not is_definition or getattr(node, "type_params", None):
-        kind = type(node).__name__
-        found = f"{target} is bound in a way ({kind}) that does not tell to what"
-        raise Undecided(found)
+        found = f"bound in a way ({type(node).__name__}) that does not tell to what"
+        raise Undecided(f"{target} is {found}")
     wrapping = _decorators(node) - _TRANSPARENT
     if wrapping - _WRAPPING or (wrapping and isinstance(node, ast.ClassDef)):
         names = ", ".join(sorted(wrapping - _WRAPPING))

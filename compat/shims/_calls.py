@@ -2,8 +2,11 @@
 
 # No `from __future__ import annotations`: beartype cannot resolve the strings that it
 # makes of the annotations of a NamedTuple.
+import inspect
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
+from .. import version
 from ..errors import UnsupportedError
 from ..patching.context import Context
 from ..patching.patch import claims
@@ -42,6 +45,26 @@ def demanded_mode(shim: Shim) -> str:
 def demanded_context(shim: Shim, value: Any) -> Context:
     """Return a context of the shim. Raises UnsupportedError if it would do nothing."""
     return shim.context(value, demanded_mode(shim))
+
+
+def taken_options(
+    shim: Shim,
+    function: Callable[..., Any],
+    options: Mapping[str, Any],
+    unneeded: Collection[str] = (),
+) -> dict[str, Any]:
+    """Return the options that torch's function takes.
+
+    Raises UnsupportedError for another one, unless it is unneeded: no result depends on
+    that option.
+    """
+    known = inspect.signature(function).parameters
+    for name in options:
+        if name not in known and name not in unneeded:
+            text = f"torch {version.text()} takes no {name}"
+            text += "; leave it out, or use a newer torch"
+            raise UnsupportedError(f"{shim.name}: {text}")
+    return {name: value for name, value in options.items() if name in known}
 
 
 def open_values(shim: Shim) -> list[Any]:

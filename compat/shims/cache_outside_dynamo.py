@@ -30,8 +30,26 @@ _SHAPES = "torch.fx.experimental.symbolic_shapes"
 _ENV = f"{_SHAPES}:ShapeEnv"
 
 
-def context() -> Context:
-    """Return a context in which every guard of a cache entry holds."""
+def cache_outside_dynamo() -> Context:
+    """Let Inductor's caches take graphs that are compiled outside of Dynamo.
+
+    Holds for the thread or asyncio task that enters the context, until it is left. A
+    lookup finds a ShapeEnv in which every guard holds, entries are saved without
+    guards, and no graph is refused. So the caller must know that code with the same key
+    is right for its inputs, and that the graph can be cached: torch would refuse some
+    higher-order operators.
+
+    It stands for replacing `FxGraphCache._get_shape_env`, the same function of
+    `AOTAutogradCache`, and `FxGraphCache._check_can_cache`. It also covers a direct
+    `FxGraphCache._lookup_graph`.
+
+    Returns:
+        A context manager. It yields nothing.
+
+    Raises:
+        UnsupportedError: this torch decides in another way whether it can cache.
+
+    """
     return demanded_context(SHIM, True)
 
 

@@ -23,12 +23,12 @@ from types import FunctionType
 from typing import Any, NamedTuple
 
 from ..errors import UnsupportedError
-from ..patching.bytecode import redirect_calls
 from ..patching.context import Context
 from ..patching.patch import Wrapper
 from ..probe.definition import Definition
 from ..probe.requirements import Parameters, Refers, Symbol
 from ..selection import Mode
+from ._redirect import redirect_calls
 from .base import Shim
 
 _LAZY = "torch.fx._lazy_graph_module"

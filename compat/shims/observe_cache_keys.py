@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 from ..patching.context import Context
 from ..patching.patch import MakeReplacement, Wrapper
@@ -26,8 +26,7 @@ _LOAD = f"{_CACHE}:AOTAutogradCache.try_load"
 _HASH = "torch._inductor.codecache:compiled_fx_graph_hash"
 _PREPARE = "torch._inductor.codecache:FxGraphCache.prepare_key"
 
-Cache = Literal["aotautograd", "inductor"]
-Callback = Callable[[str], "str | None"]
+_CACHES = ("aotautograd", "inductor")
 # Exceptions of callbacks during the lookup that this thread or task is in.
 _raised: ContextVar[list[BaseException]] = ContextVar("compat_raised")
 
@@ -37,10 +36,38 @@ class _Observer(NamedTuple):
     callback: Any
 
 
-def context(callback: Callback, cache: str) -> Context:
-    """Return a context in which the callback gets the keys of this cache."""
-    if cache not in get_args(Cache):
-        raise ValueError(f"cache is {cache!r}; it can be {', '.join(get_args(Cache))}")
+def observe_cache_keys(
+    callback: Callable[[str], str | None],
+    *,
+    cache: Literal["aotautograd", "inductor"] = "aotautograd",
+) -> Context:
+    """Call back with the cache key of each graph that is compiled.
+
+    Holds for the thread or asyncio task that enters the context, until it is left. The
+    callback gets the key that torch will use, after all shims. It is not called for a
+    graph without a key: if the cache is off, or cannot take the graph. Nested contexts
+    are called from the inside out, and each gets the key that the previous one chose.
+
+    It stands for replacing `autograd_cache_key`, which returns a pair on every torch
+    and is called in other ways from 2.12 on, or `compiled_fx_graph_hash`.
+
+    Args:
+        callback: gets a key. It returns None to keep the key, or another key. If it
+            raises, the compile ends with that exception.
+        cache: "aotautograd" for the key of AOTAutograd's cache, which
+            `standalone_compile` saves artifacts under; "inductor" for the key of
+            Inductor's FX graph cache.
+
+    Returns:
+        A context manager. It yields nothing.
+
+    Raises:
+        ValueError: the word for the cache is unknown.
+        UnsupportedError: this torch computes its keys in another way.
+
+    """
+    if cache not in _CACHES:
+        raise ValueError(f"cache is {cache!r}; it can be {', '.join(_CACHES)}")
     return demanded_context(SHIM, _Observer(cache, callback))
 
 

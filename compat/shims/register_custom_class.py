@@ -12,13 +12,11 @@ Removal: when no supported torch is older than 2.14.
 from __future__ import annotations
 
 import importlib
-import inspect
-from typing import Any, Literal, get_args
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
-from .. import version
-from ..errors import UnsupportedError
 from ..probe.requirements import Symbol, Takes
-from ._calls import demanded_mode
+from ._calls import demanded_mode, taken_options
 from .base import Shim
 
 _MODULE = "torch._library.opaque_object"
@@ -29,12 +27,16 @@ _BASES = (
     ("torch._opaque_base", "OpaqueBase"),  # from 2.14 on, importing it warns
 )
 
-Typ = Literal["constant", "symbolic"]
 _OLD_WORDS = {"constant": "value", "symbolic": "reference"}
 
 
-def base() -> type:
-    """Return torch's base class of custom classes; `object` if it has none."""
+def custom_class_base() -> type:
+    """Return the base class that torch wants for custom (opaque) classes.
+
+    `torch._custom_class_base.CustomClassBase` from 2.14 on, and
+    `torch._opaque_base.OpaqueBase` from 2.11 to 2.13. Older torches have none and need
+    none, so there it is `object`.
+    """
     for module, name in _BASES:
         try:
             found: type = getattr(importlib.import_module(module), name)
@@ -44,10 +46,46 @@ def base() -> type:
     return object
 
 
-def register(cls: Any, typ: str, **options: Any) -> None:
+def register_custom_class(
+    cls: type,
+    *,
+    typ: Literal["constant", "symbolic"],
+    hoist: bool = False,
+    guard_fn: Callable[[Any], list[Any]] | None = None,
+    members: Mapping[str, Any] | None = None,
+    reconstruct_fn: Callable[..., Any] | None = None,
+) -> None:
+    """Register a custom (opaque) class, so that custom operators can take its objects.
+
+    `torch._library.opaque_object.register_custom_class` from 2.14 on, and
+    `register_opaque_type` from 2.10 to 2.13. The words are those of 2.14: a "constant"
+    class was a "value", and a "symbolic" one a "reference". None of them warns.
+
+    Args:
+        cls: a subclass of `custom_class_base()`.
+        typ: "constant" in the graph, or "symbolic": an input of the graph.
+        hoist: make a constant an input of the graph (from 2.11 on).
+        guard_fn: returns values of an object to guard on (from 2.11 on).
+        members: how each member is traced, as torch's `MemberType` (from 2.11 on).
+        reconstruct_fn: rebuilds an object after a compile (from 2.12 on).
+
+    Raises:
+        ValueError: the word for the type is unknown. Torch raises it for a class that
+            cannot be registered.
+        TypeError: torch misses a base class or a method (`__eq__`, `__hash__`,
+            `__fx_repr__`; on 2.10 `__repr__`).
+        UnsupportedError: this torch has no custom classes (2.9.1), or lacks an option
+            that was given.
+
+    """
+    options = {"hoist": hoist, "guard_fn": guard_fn, "members": members}
+    _register(cls, typ, {**options, "reconstruct_fn": reconstruct_fn})
+
+
+def _register(cls: type, typ: str, options: dict[str, Any]) -> None:
     """Register the class with torch. Options that are false are left out."""
-    if typ not in get_args(Typ):
-        raise ValueError(f"typ is {typ!r}; it can be {', '.join(get_args(Typ))}")
+    if typ not in _OLD_WORDS:
+        raise ValueError(f"typ is {typ!r}; it can be {', '.join(_OLD_WORDS)}")
     mode = demanded_mode(SHIM)
     module = importlib.import_module(_MODULE)
     if mode == "native":
@@ -55,11 +93,7 @@ def register(cls: Any, typ: str, **options: Any) -> None:
     else:
         function, word = module.register_opaque_type, _OLD_WORDS[typ]
     given = {name: value for name, value in options.items() if value}
-    for name in given:
-        if name not in inspect.signature(function).parameters:
-            text = f"torch {version.text()} takes no {name}"
-            raise UnsupportedError(f"{SHIM.name}: {text}")
-    function(cls, typ=word, **given)
+    function(cls, typ=word, **taken_options(SHIM, function, given))
 
 
 SHIM = Shim(

@@ -14,17 +14,15 @@ that the caller's mode stands in for a new one. Nothing is changed in torch.
 # No `from __future__ import annotations`: beartype cannot resolve the strings that it
 # makes of the annotations of a NamedTuple.
 import importlib
-import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
 
-from .. import version
 from ..errors import UnsupportedError
 from ..probe.definition import Definition, nested
 from ..probe.requirements import Symbol, Takes
-from ._calls import demanded_mode
+from ._calls import demanded_mode, taken_options
 from .base import Shim
 
 _MODULE = "torch._inductor.standalone_compile"
@@ -50,7 +48,48 @@ class _MakesFakeMode(NamedTuple):
         return f"{self.target} refers to {_MAKES} or {_CONTEXT}"
 
 
-def call(gm: Any, example_inputs: Any, fake_mode: Any, **options: Any) -> Any:
+def standalone_compile(
+    gm: Any,
+    example_inputs: Any,
+    *,
+    fake_mode: Any = None,
+    dynamic_shapes: str = "from_graph",
+    options: Mapping[str, Any] | None = None,
+    aot: bool = False,
+    donate_graph_module: bool = False,
+) -> Any:
+    """Compile a graph with Inductor, under the caller's fake mode.
+
+    Up to torch 2.12, copies of torch's own functions run with the caller's mode.
+
+    Args:
+        gm: a torch.fx.GraphModule.
+        example_inputs: tensors, fake tensors and numbers, one for each placeholder.
+        fake_mode: a FakeTensorMode with a ShapeEnv, for "from_example_inputs" alone.
+        dynamic_shapes: "from_graph", "from_example_inputs" or "from_tracing_context".
+        options: arguments for Inductor's `compile_fx`, such as `config_patches`.
+        aot: return an artifact that holds a serializable function (from 2.10 on).
+        donate_graph_module: torch need not copy the graph (it does up to 2.11).
+
+    Returns:
+        A `CompiledArtifact` of torch. It can be called, and saved.
+
+    Raises:
+        ValueError: the fake mode has no ShapeEnv, or does not go with dynamic_shapes.
+        UnsupportedError: this torch lacks `aot`, or takes no fake mode in any way.
+
+    Source: pytorch#176562.
+
+    """
+    given: dict[str, Any] = {"dynamic_shapes": dynamic_shapes, "aot": aot}
+    given |= {"options": dict(options or {})}
+    given |= {"donate_graph_module": donate_graph_module}
+    return _compile(gm, example_inputs, fake_mode, given)
+
+
+def _compile(
+    gm: Any, example_inputs: Any, fake_mode: Any, options: dict[str, Any]
+) -> Any:
     """Call torch's function, or a copy of it that uses the fake mode."""
     if fake_mode is None:
         return _torchs()(gm, example_inputs, **_taken(_torchs(), options))
@@ -61,8 +100,8 @@ def call(gm: Any, example_inputs: Any, fake_mode: Any, **options: Any) -> Any:
     if fake_mode.shape_env is None:
         raise ValueError("fake_mode has no ShapeEnv; make it with one")
     if mode == "native":
-        options["fake_mode"] = fake_mode
-        return _torchs()(gm, example_inputs, **_taken(_torchs(), options))
+        taken = _taken(_torchs(), options)
+        return _torchs()(gm, example_inputs, **taken, fake_mode=fake_mode)
     function = _with_fake_mode(importlib.import_module(_MODULE), fake_mode)
     return function(gm, example_inputs, **_taken(function, options))
 
@@ -79,12 +118,9 @@ def _torchs() -> Callable[..., Any]:
 
 def _taken(function: Callable[..., Any], options: dict[str, Any]) -> dict[str, Any]:
     """Return the options that the function takes. Raises UnsupportedError for `aot`."""
-    parameters = inspect.signature(function).parameters
-    if options["aot"] and "aot" not in parameters:
-        text = f"torch {version.text()} takes no aot; it came in 2.10"
-        raise UnsupportedError(f"{SHIM.name}: {text}")
     # `donate_graph_module` saves a copy of the graph. Without it torch makes the copy.
-    return {name: value for name, value in options.items() if name in parameters}
+    unneeded = {"donate_graph_module", "" if options["aot"] else "aot"}
+    return taken_options(SHIM, function, options, unneeded)
 
 
 def _with_fake_mode(module: ModuleType, fake_mode: Any) -> Callable[..., Any]:

@@ -21,8 +21,26 @@ from .base import Shim
 _TARGET = "torch._dynamo.symbolic_convert:InliningInstructionTranslator.inline_call_"
 
 
-def context(into: MutableSet[str]) -> Context:
-    """Return a context in which files are added to the set."""
+def trace_files(into: MutableSet[str]) -> Context:
+    """Add the source file of each function that Dynamo inlines to a set.
+
+    Holds for the captures of the thread or asyncio task that enters the context, until
+    it is left. Nested contexts all get the file. The file of the function that the
+    capture starts with is not added.
+
+    It stands for replacing `InliningInstructionTranslator.inline_call_`, which Dynamo
+    also calls by other ways from 2.13 on.
+
+    Args:
+        into: a set of paths, as in `co_filename`.
+
+    Returns:
+        A context manager. It yields nothing.
+
+    Raises:
+        UnsupportedError: this torch inlines functions in another way.
+
+    """
     return demanded_context(SHIM, into)
 
 

@@ -14,6 +14,7 @@ from packaging.version import InvalidVersion, Version
 
 from .. import shims
 from ..adapters import NAMES, NEWEST_FIRST, minor_of
+from ..selfcheck import available
 from ..shims.base import Shim, all_shims, named
 from .scan.support import Modes, known
 
@@ -28,6 +29,8 @@ class Subset(NamedTuple):
     left_out: dict[str, str]  # shims, each with the reason
     helpers: tuple[str, ...]  # left out, as in "_copies": modules that only left-out shims import
     adapters: tuple[str, ...]  # left out, as in "torch_2_9"
+    api: bool = True  # whether it has a function of `compat.api`
+    selfcheck: bool = True  # whether it has reproducers, and the command `check`
 
     def covers(self, torch: str) -> bool:
         """Return whether the copy is for this version of torch."""
@@ -36,6 +39,10 @@ class Subset(NamedTuple):
     def removes(self, path: str) -> bool:
         """Return whether a file of the runtime is left out."""
         folder, _, name = path.removesuffix(".py").rpartition("/")
+        if path == "api.py":
+            return not self.api
+        if folder.startswith("selfcheck") and not self.selfcheck:
+            return True
         if folder == "adapters":
             return name in self.adapters
         return folder in ("shims", "selfcheck/reproducers") and name in (*self.left_out, *self.helpers)
@@ -43,10 +50,13 @@ class Subset(NamedTuple):
     def trim(self, path: str, source: bytes) -> bytes:
         """Remove the imports of modules that are left out, and the lines that list their names.
 
-        `shims/__init__.py` gets the left-out shims with their reasons, for `status`.
+        An adapter loses the lines of left-out shims. `shims/__init__.py` gets these shims with their reasons, for
+        `status`.
         """
-        if path == "__init__.py":
-            return _without(source, {f"shims.{name}" for name in self.left_out})
+        if path in ("__init__.py", "api.py"):
+            return _without(source, {f"shims.{name}" for name in self.left_out} | ({"api"} if not self.api else set()))
+        if path.startswith("adapters/torch_"):
+            return _without_settings(source, self.left_out)
         if path == "adapters/__init__.py":
             return _without(source, set(self.adapters))
         if path == "shims/__init__.py":
@@ -54,12 +64,13 @@ class Subset(NamedTuple):
         return source
 
 
-def subset(torch: str | None, shims: Collection[str] | None) -> Subset:
+def subset(torch: str | None, shims: Collection[str] | None, reproducers: bool = True) -> Subset:
     """Decide what a copy for these torches and shims leaves out.
 
     Args:
         torch: a version specifier.
         shims: the names of the shims that the engine uses. None: all that a torch in the range can use.
+        reproducers: whether the copy keeps them, and the command `check`.
 
     Raises:
         ValueError: there is no such shim, `torch` is no specifier, no torch is in it, or no shim remains.
@@ -79,7 +90,9 @@ def subset(torch: str | None, shims: Collection[str] | None) -> Subset:
         raise ValueError(f"a copy with these --shims for torch {torch} would be empty: {reasons}")
     left_out = {name: unused.get(name, "not among --shims") for name in NAMES if name not in needed}
     helpers = tuple(sorted(name for name in _modules() if re.match("_[^_]", name) and name not in needed))
-    return Subset(torch, asked, left_out, helpers, tuple(adapters))
+    api = any(shim.kind == "api" for shim in all_shims() if shim.name in needed)
+    selfcheck = reproducers and not needed.isdisjoint(available())
+    return Subset(torch, asked, left_out, helpers, tuple(adapters), api, selfcheck)
 
 
 def _modules() -> dict[str, Path]:
@@ -207,3 +220,15 @@ def _without(source: bytes, modules: Collection[str]) -> bytes:
             if (getattr(item, "id", None) or getattr(item, "value", None)) in gone:
                 drop.add(item.lineno)
     return "".join(line for number, line in enumerate(lines, 1) if number not in drop).encode()
+
+
+def _without_settings(source: bytes, names: Collection[str]) -> bytes:
+    """Remove the assignments to these names, which stand on one line each."""
+    drop = {
+        node.lineno
+        for node in ast.parse(source).body
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) in names
+    }
+    lines = source.decode().splitlines(keepends=True)
+    kept = "".join(line for number, line in enumerate(lines, 1) if number not in drop)
+    return f"{kept.rstrip()}\n".encode()

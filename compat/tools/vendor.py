@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from .. import __version__
 from ..errors import CompatError
-from .subset import subset
+from .subset import Subset, subset
 
 PACKAGE = Path(__file__).parents[1]
 LEFT_BEHIND = ("tools", "__pycache__")
@@ -37,6 +37,7 @@ class Options(NamedTuple):
     torch: str | None = None  # the range of torches that the copy is for
     shims: tuple[str, ...] | None = None  # the shims that were asked for
     header: str = ""  # the first lines of each Python file
+    reproducers: bool = True  # whether the copy has them, and the command `check`
 
 
 class Copy(NamedTuple):
@@ -61,7 +62,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--torch", metavar="SPEC", help="leave out what no torch in this range can use, as in '>=2.14'")
     parser.add_argument("--shims", nargs="+", metavar="SHIM", help="leave out all other shims")
     parser.add_argument("--header", metavar="FILE", help="start each Python file with the text of this file")
-    whole = "forget the --torch, --shims and --header of the copy that is there; without it, an update keeps them"
+    parser.add_argument("--no-reproducers", action="store_true", help="leave out the command `check` and its files")
+    whole = "forget these options of the copy that is there; without it, an update keeps them"
     parser.add_argument("--whole", action="store_true", help=whole)
     parser.add_argument("--force", action="store_true", help="overwrite a copy that was edited")
     parser.add_argument("--check", action="store_true", help="change nothing; list the edits in the copy")
@@ -73,6 +75,7 @@ def run(
     torch: str | None = None,
     shims: list[str] | None = None,
     header: str | None = None,
+    no_reproducers: bool = False,
     whole: bool = False,
     force: bool = False,
     check: bool = False,
@@ -85,7 +88,8 @@ def run(
         torch: a version specifier. Shims and adapters that no torch in it can use are left out.
         shims: the shims to keep.
         header: a file of comment lines, for the start of each Python file.
-        whole: do not take `torch`, `shims` and `header` from the copy that is there.
+        no_reproducers: leave out the command `check` and its files.
+        whole: do not take the options above from the copy that is there.
         force: overwrite a copy that was edited.
         check: change nothing.
 
@@ -98,9 +102,11 @@ def run(
     """
     if name is not None and (not name.isidentifier() or keyword.iskeyword(name)):
         raise ValueError(f"--name is {name!r}; it can be any name that Python can import")
-    if check and (torch or shims or header or whole):
-        raise ValueError("--check takes no --torch, --shims, --header or --whole; the manifest of the copy has them")
-    asked = Options(torch, None if shims is None else tuple(shims), _header(header) if header else "")
+    if check and (torch or shims or header or no_reproducers or whole):
+        words = "--torch, --shims, --header, --no-reproducers or --whole"
+        raise ValueError(f"--check takes no {words}; the manifest of the copy has them")
+    text = _header(header) if header else ""
+    asked = Options(torch, None if shims is None else tuple(shims), text, not no_reproducers)
     # Replace the target of a link, not the link. Path.exists raises for some names; os.path.exists does not.
     there = name is None and os.path.exists(os.path.join(dest, MANIFEST))
     place = Path(os.path.realpath(dest if there else os.path.join(dest, name or PACKAGE.name)))
@@ -137,6 +143,7 @@ def _described(options: Options) -> str:
     words = [f"for torch {options.torch}"] if options.torch else []
     words += [f"with the shims {', '.join(options.shims)}"] if options.shims is not None else []
     words += ["with a header"] if options.header else []
+    words += [] if options.reproducers else ["without reproducers"]
     return f" ({', '.join(words)})" if words else ""
 
 
@@ -156,13 +163,18 @@ def _vendor(place: Path, asked: Options, whole: bool, force: bool) -> int:
             )
             return 1
     kept = before.options if before and not whole else Options()
-    options = Options(asked.torch or kept.torch, asked.shims or kept.shims, asked.header or kept.header)
+    options = Options(
+        asked.torch or kept.torch,
+        asked.shims or kept.shims,
+        asked.header or kept.header,
+        asked.reproducers and kept.reproducers,
+    )
     files = runtime(options)
     replace(place, files)
     print(
         f"{place} is now compat {__version__}{_described(options)}" + (f"; it was {before.version}" if before else "")
     )
-    for shim, reason in subset(options.torch, options.shims).left_out.items():
+    for shim, reason in _subset(options).left_out.items():
         print(f"  left out: {shim} ({reason})")
     return 0
 
@@ -174,7 +186,7 @@ def runtime(options: Options = Options()) -> Files:  # noqa: B008 (immutable)
         ValueError: the options name an unknown shim, or a range without a torch.
         CompatError: the licence of this package cannot be found.
     """
-    chosen = subset(options.torch, options.shims)
+    chosen = _subset(options)
     files = {}
     for path in sorted(PACKAGE.rglob("*")):
         inside = path.relative_to(PACKAGE).as_posix()
@@ -190,12 +202,17 @@ def runtime(options: Options = Options()) -> Files:  # noqa: B008 (immutable)
         "torch": options.torch,
         "shims": options.shims,
         "header": options.header,
+        "reproducers": options.reproducers,
         "left_out": chosen.left_out,
         "adapters_left_out": chosen.adapters,
         "files": {path: digest(content) for path, content in files.items()},
     }
     files[MANIFEST] = (json.dumps(manifest, indent=2) + "\n").encode()
     return files
+
+
+def _subset(options: Options) -> Subset:
+    return subset(options.torch, options.shims, options.reproducers)
 
 
 def _license() -> Path:
@@ -224,7 +241,8 @@ def read(place: Path) -> Copy:
         manifest = json.loads((place / MANIFEST).read_bytes())
         version, digests = manifest["compat"], dict(manifest["files"])
         shims = manifest.get("shims")  # copies of compat 0.1 have no options
-        options = Options(manifest.get("torch"), None if shims is None else tuple(shims), manifest.get("header", ""))
+        given = manifest.get("header", ""), manifest.get("reproducers", True)
+        options = Options(manifest.get("torch"), None if shims is None else tuple(shims), *given)
     except (FileNotFoundError, NotADirectoryError):
         raise CompatError(f"{place} is no copy of compat: it has no {MANIFEST}") from None
     except (ValueError, KeyError, TypeError, AttributeError):

@@ -27,9 +27,11 @@ CALLS: dict[str, Callable[[], Any]] = {
         None, [], fake_mode=FakeMode, dynamic_shapes="from_example_inputs"
     ),
     "observe_cache_keys": lambda: compat.api.observe_cache_keys(print),
-    "cache_outside_dynamo": compat.api.cache_outside_dynamo,
+    "cache_outside_dynamo": lambda: compat.api.cache_outside_dynamo(),
     "register_custom_class": lambda: compat.api.register_custom_class(FakeMode, typ="constant"),
     "trace_files": lambda: compat.api.trace_files(set()),
+    "mark_unbacked": lambda: compat.api.mark_unbacked(FakeMode(), 0),
+    "init_joint_graph_patterns": lambda: compat.api.init_joint_graph_patterns(),
 }
 
 

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compat.patching.bytecode import _LOAD_METHOD, _SHIFT, redirect_calls, trampoline
+from compat.patching.bytecode import trampoline
+from compat.shims._redirect import _LOAD_METHOD, _SHIFT, redirect_calls
 
 # --- trampoline --------------------------------------------------------------------------------------------------
 

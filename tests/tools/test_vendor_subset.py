@@ -95,7 +95,7 @@ def test_every_left_out_fix_is_native_on_every_recorded_torch_in_the_range() -> 
 
 
 def test_without_a_range_or_names_nothing_is_left_out() -> None:
-    assert subset(None, None) == (None, None, {}, (), ())
+    assert subset(None, None) == (None, None, {}, (), (), True, True)
 
 
 def test_named_shims_are_kept_with_the_shims_that_they_import() -> None:
@@ -145,6 +145,73 @@ def test_a_smaller_copy_lacks_the_files_and_every_mention_in_imports(place: Path
     assert adapters.count("torch_2_14,\n") == 2
 
 
+def said(place: Path, code: str) -> str:
+    """Return what a new Python prints that imports the copy."""
+    done = subprocess.run([sys.executable, "-c", code], cwd=place, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_an_adapter_names_the_shims_of_the_copy_alone(place: Path) -> None:
+    vendored(place, "--torch", ">=2.14", "--shims", "pattern_kwargs", "lazy_graph_module")
+    code = "from compat.adapters import NAMES, expected_modes; print(NAMES, expected_modes((2, 14)))"
+    modes = "{'lazy_graph_module': 'native', 'pattern_kwargs': 'backport'}"
+    assert said(place, code) == f"('lazy_graph_module', 'pattern_kwargs') {modes}\n"
+
+
+def test_a_copy_has_the_functions_of_api_that_its_shims_are_behind(place: Path) -> None:
+    copy = vendored(place, "--shims", "register_custom_class", "mark_unbacked")
+    text = (copy / "api.py").read_text()
+    assert "trace_files" not in text
+    code = "from compat import api; print(api.__all__, api.mark_unbacked.__name__, api.custom_class_base.__name__)"
+    functions = "['custom_class_base', 'mark_unbacked', 'register_custom_class']"
+    assert said(place, code) == f"{functions} mark_unbacked custom_class_base\n"
+
+
+def test_a_copy_without_any_function_of_api_has_no_api(place: Path) -> None:
+    copy = vendored(place, "--shims", "pattern_matcher_dtypes")
+    assert not (copy / "api.py").exists()
+    code = "import compat; print([row.reason for row in compat.status() if row.kind == 'api'], 'api' in compat.__all__)"
+    left_out = [name for name, (kind, _) in listed(copy).items() if kind == "api"]
+    reasons = ["left out of this copy of compat: not among --shims"] * len(left_out)
+    assert said(place, code) == f"{reasons} False\n"
+
+
+def listed(copy: Path) -> dict[str, tuple[str, str]]:
+    """Return the shims that the text of the copy lists as left out."""
+    body = ast.parse((copy / "shims" / "__init__.py").read_text()).body
+    (value,) = [node.value for node in body if isinstance(node, ast.AnnAssign) and node.value]
+    read: dict[str, tuple[str, str]] = ast.literal_eval(value)
+    return read
+
+
+NO_CHECK = [["--shims", "lazy_graph_module"], ["--shims", "fx_strides", "--no-reproducers"]]
+
+
+@pytest.mark.parametrize("options", NO_CHECK, ids=["no shim has a reproducer", "none is wanted"])
+def test_a_copy_without_reproducers_has_no_check(options: list[str], place: Path) -> None:
+    copy = vendored(place, *options)
+    assert not (copy / "selfcheck").exists()
+    command = [sys.executable, "-m", "compat"]
+    shown = subprocess.run([*command, "status"], cwd=place, capture_output=True, text=True, check=False)
+    assert shown.returncode == 0, shown.stderr
+    done = subprocess.run([*command, "check"], cwd=place, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "compat: this copy of compat is vendored, without `check`: run an installed one\n"
+
+
+def test_an_update_keeps_no_reproducers_and_whole_forgets_it(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy = vendored(place, "--no-reproducers")
+    vendored(place, "--torch", ">=2.14")
+    assert main(["vendor", str(place), "--check"]) == 0
+    assert "(for torch >=2.14, without reproducers)" in capsys.readouterr().out
+    assert manifest(copy)["reproducers"] is False
+    assert not (copy / "selfcheck").exists()
+    vendored(place, "--whole")
+    assert manifest(copy)["reproducers"] is True
+    assert (copy / "selfcheck").exists()
+
+
 @pytest.mark.parametrize("options", [[], ["--shims", "pattern_matcher_dtypes"]], ids=["range", "range and shims"])
 def test_a_smaller_copy_can_be_imported(options: list[str], place: Path) -> None:
     vendored(place, "--torch", ">=2.14", *options)
@@ -190,7 +257,7 @@ def test_all_other_files_are_unchanged(place: Path) -> None:
     copy = vendored(place, "--torch", ">=2.14")
     for path in copy.rglob("*.py"):
         inside = path.relative_to(copy)
-        if inside.as_posix() not in ("__init__.py", "adapters/__init__.py", "shims/__init__.py"):
+        if inside.name != "__init__.py" and inside.parts[0] not in ("adapters", "api.py"):
             assert path.read_bytes() == (vendor.PACKAGE / inside).read_bytes()
 
 
@@ -291,6 +358,7 @@ def test_a_header_that_is_no_comment_is_refused(
 
 
 def test_helper_module_goes_with_the_last_shim_that_imports_it() -> None:
+    assert subset(None, ["trace_files"]).helpers == ("_buffers", "_copies", "_lists", "_redirect")
     chosen, other = subset(None, ["kept_snapshots"]), subset(None, ["fx_strides"])
     assert not any(chosen.removes(f"shims/{name}.py") for name in ("_copies", "_buffers", "_lists", "base", "__init__"))
     assert all(other.removes(f"shims/{name}.py") for name in ("_copies", "_buffers", "_lists"))
