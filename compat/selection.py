@@ -171,8 +171,7 @@ def decide(
         if asked == "auto":
             return Selection(shim.name, "noop", version.absence(), ())
         raise UnsupportedError(f"{shim.name}: {why}, but {version.absence()}")
-    expected = _expected(shim, torch)
-    torch = torch or "of unknown version"
+    expected, torch = _expected(shim, torch), torch or "of unknown version"
     evidence: tuple[Answer, ...] = ()
     failed: dict[str, Answer] = {}
     for mode in ("native", "backport") if asked == "auto" else (asked,):

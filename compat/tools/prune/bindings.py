@@ -1,4 +1,4 @@
-"""What statements and expressions bind and change, and which of them run before a place in the code."""
+"""Names that statements and expressions bind and change, and which of these run before a place in the code."""
 
 from __future__ import annotations
 

@@ -77,7 +77,8 @@ class Finder:
         self._budget = Budget()
 
     def gates(self, interest: Interest) -> Iterator[Gate]:
-        self.module, self.marked = interest.module, interest.marked(self.index.torches is not None)
+        self.module, self.readers = interest.module, interest.readers
+        self.marked = interest.marked(self.index.torches is not None)
         for statement in self.module.tree.body:
             yield from self._below(statement, False)
         if "torch.__version__" in self.module.source:
@@ -124,7 +125,7 @@ class Finder:
         seen = self.seen(node, tested)
         told = tested and isinstance(node, (ast.Name, ast.Attribute, ast.Call)) and prior.tells(last_name(node))
         if not seen.touched and not told:
-            return None
+            return self._unevaluated(node, seen)
         truths = seen.truths
         unknown = [value for _, value, outcome in seen.parts if outcome is None]
         if len(truths) == 1 and not unknown:
@@ -132,6 +133,13 @@ class Finder:
         if len(truths) == 2:
             return Gate(self.module, node, DEPENDS, _with(seen, self._witnesses(node, seen)))
         return self._not_understood(node, tested, seen, unknown, truths)
+
+    def _unevaluated(self, node: ast.expr, seen: Seen) -> Gate | None:
+        """Tell of a comparison that names the version, and whose evaluation never came to it."""
+        if not isinstance(node, ast.Compare) or not any(inside in self.readers for inside in walk(node)):
+            return None
+        reasons = [value.reason for _, value, _ in seen.parts if isinstance(value, Unknown)]
+        return Gate(self.module, node, UNKNOWN, reasons[0] if reasons else "could not be evaluated")
 
     def seen(self, node: ast.expr, tested: bool) -> Seen:
         """Evaluate an expression in the parts of the range; not in all of them if it is no constant."""

@@ -32,23 +32,24 @@ class Interest:
         self.module = module
         self.names: set[Key] = set()
         self._aliases = {"torch"}
-        self._own: set[ast.AST] = set()  # nodes that read the version themselves
+        self.readers: set[ast.AST] = set()  # nodes that read the version themselves
         self._asks_source: set[ast.AST] = set()  # nodes that read attributes of torch
         self._keys: dict[ast.AST, Key] = {}
         self._seen: dict[Key, list[ast.AST]] = {}
         self._imported: list[tuple[str, Key]] = []  # names as other files offer them, and as they are bound here
+        self._origins: dict[Key, str] = {}  # names that are imported under another one
         self._modules: set[str] = set()
         self._maker_of: dict[ast.AST, list[Maker]] = {}  # by the expressions that names are made of
         self._followed: set[Key] = set()
         self._collect(module.tree, module.scope)
-        self._own |= {
+        self.readers |= {
             node
             for key, nodes in self._seen.items()
             if key[1] == "__version__"
             for node in nodes
             if self._is_torch(node)
         }
-        self._own_tokens = [*self._own]
+        self._own_tokens = [*self.readers]
         self._telling = {key for key in self._seen if _tells(key[1])}
         self._telling |= {key for name, key in self._imported if _tells(name)}
 
@@ -107,6 +108,7 @@ class Interest:
                 self._aliases |= {name} if alias.name == "torch" else set()
                 continue
             self._imported.append((alias.name, (scope, name)))
+            self._origins[scope, name] = alias.name
             from_torch = not node.level and (node.module or "").partition(".")[0] == "torch"
             if from_torch and alias.name == "__version__":
                 self.names.add((scope, name))
@@ -127,9 +129,9 @@ class Interest:
         if name in ("hasattr", "getattr") and node.args:
             roots = {each.id for each in walk(node.args[0]) if isinstance(each, ast.Name)}
             if roots & self._aliases or "torch" in roots:
-                (self._own if "__version__" in texts else self._asks_source).add(node)
+                (self.readers if "__version__" in texts else self._asks_source).add(node)
         elif "torch" in texts or (any(map(_REQUIREMENT.match, texts)) and _ASKERS.search(name)):
-            self._own.add(node)
+            self.readers.add(node)
 
     def grow(self, offered: dict[str, set[str]]) -> bool:
         """Adds the names that other files offer, and those that are made of known ones. Whether there are new ones."""
@@ -167,7 +169,7 @@ class Interest:
     def marked(self, asks_source: bool) -> set[ast.AST]:
         """The nodes that read the version or name something that tells of it, with all nodes around them."""
         found: set[ast.AST] = set()
-        tokens = [*self._own, *(node for key in self.names for node in self._seen.get(key, []))]
+        tokens = [*self.readers, *(node for key in self.names for node in self._seen.get(key, []))]
         for node in [*tokens, *(self._asks_source if asks_source else ())]:
             each: ast.AST | None = node
             while each is not None and each not in found:
@@ -178,7 +180,7 @@ class Interest:
     def _tells_version(self, node: ast.AST | None) -> bool:
         """Whether the value of an expression may be the version, a part of it, or the outcome of a comparison."""
         tells = self._tells_version
-        if node in self._own:
+        if node in self.readers:
             return True
         if isinstance(node, (ast.Name, ast.Attribute)):
             return self._keys[node] in self.names or (isinstance(node, ast.Attribute) and tells(node.value))
@@ -208,10 +210,11 @@ class Interest:
         if isinstance(node.func, ast.Attribute) and self._tells_version(node.func.value):
             return True
         given = [*node.args, *(keyword.value for keyword in node.keywords)]
-        name = last_name(node)
+        name = self._origins.get(self._keys[node.func], "") if isinstance(node.func, ast.Name) else ""
+        name = name or last_name(node)
         if name in KNOWN or _COMPARERS.search(name):
             return any(map(self._tells_version, given))
-        return any(each in self._own or (_is_version(each) and self._tells_version(each)) for each in given)
+        return any(each in self.readers or (_is_version(each) and self._tells_version(each)) for each in given)
 
 
 def _is_version(node: ast.expr) -> bool:

@@ -393,7 +393,7 @@ class Interpreter(Names, Calls):
         return self._either(branches, frame)
 
     def _either(self, branches: list[ast.expr], frame: Frame) -> Any:
-        """The values of expressions of which one is evaluated. Those that raise an exception drop out."""
+        """The values of expressions of which one is evaluated, without the ones that raise an exception."""
         values, raised = [], None
         for branch in branches:
             try:

@@ -68,9 +68,14 @@ def model_of(name: str) -> Model | None:
     *home, last = name.split(".")
     if home == ["builtins"]:
         return FUNCTIONS.get(last) if last in BUILTINS else None
-    if last in BUILTINS or (last in HOMES and not set(HOMES[last]) & set(home)):
+    if last in BUILTINS or (last in HOMES and not set(HOMES[last]) & set(home) and not _is_handed_on(home, last)):
         return None
     return FUNCTIONS.get(last)
+
+
+def _is_handed_on(home: list[str], last: str) -> bool:
+    """Whether a class is by its name the one of `packaging`, in a helper module that is not in reach."""
+    return last == "Version" and bool(home) and re.search(r"(?i)util|compat|version", home[-1]) is not None
 
 
 def _known(interpreter: Any, values: list[Any], name: str) -> Unknown | None:

@@ -125,7 +125,7 @@ class Names(Evaluator):
         return self._from_stars(name, other)
 
     def _from_stars(self, name: str, module: Module) -> Any:
-        """What the star imports of a file give a name; None if they give none."""
+        """The value that the star imports of a file give a name; None if they give none."""
         values = [value for star in module.scope.stars if (value := self._from_star(star, name, module)) is not None]
         if len(values) > 1 and any(not same(value, values[0]) for value in values):
             return Unknown(f"more than one star import may bind `{name}`", any(map(is_of_torch, values)))
@@ -400,6 +400,8 @@ def _held_by(value: ast.AST, scope: Scope) -> set[str]:
 @lru_cache(maxsize=20_000)
 def _is_read_between(scope: Scope, name: str) -> bool:
     """Whether a function of the module is called between the first and the last binding of a name."""
+    if all(isinstance(node, ast.Import) and _binds_package(node, name) for _, node in scope.bound[name]):
+        return False  # `import torch` and `import torch.fx` give one object
     lines = [getattr(node, "lineno", 0) for _, node in scope.bound[name]]
     own = _holding_functions(scope)
     todo: list[ast.AST] = [each for each in scope.body if each.lineno <= max(lines) and span(each)[1] >= min(lines)]
@@ -415,6 +417,11 @@ def _is_read_between(scope: Scope, name: str) -> bool:
         if not isinstance(node, (*FUNCTIONS, ast.Lambda)):
             todo += children(node)
     return False
+
+
+def _binds_package(node: ast.Import, name: str) -> bool:
+    own = [alias for alias in node.names if (alias.asname or alias.name.partition(".")[0]) == name]
+    return all(alias.asname is None or alias.name == name for alias in own)
 
 
 def _is_public(name: str, module: Module) -> bool:
