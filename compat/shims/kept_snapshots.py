@@ -41,6 +41,7 @@ from . import _buffers as buffers
 from . import _copies as copies
 from . import _inputs as inputs
 from . import _lists as lists
+from ._trials import explain_failure
 from .base import Shim
 
 _POST_GRAD = "torch._inductor.fx_passes.post_grad"
@@ -173,34 +174,6 @@ def _replace_scatter(wrapper: Wrapper) -> Callable[..., bool]:
     return should_reinplace_scatter
 
 
-def _explain_failure(remove: Callable[..., None]) -> str | None:
-    """Run both passes over a graph of four nodes with real tensors, in 1 ms."""
-    torch = sys.modules["torch"]
-    aten, graph = torch.ops.aten, torch.fx.Graph()
-
-    def node(target: Any, *args: Any, **kwargs: Any) -> Any:
-        made = graph.call_function(target, args, kwargs)
-        made.meta["val"] = torch.empty(2, 2)
-        return made
-
-    x = graph.placeholder("x")
-    x.meta["val"] = torch.empty(2, 2)
-    product = node(aten.mm.default, x, x)
-    old = node(aten.clone.default, product)
-    functional = torch.ops.higher_order.auto_functionalized
-    call = node(
-        functional, aten.copy_.default, self=product, src=old, non_blocking=False
-    )
-    graph.output((node(sys.modules["operator"].getitem, call, 1),))
-    remove(graph)
-    sys.modules[_PASSES].reinplace_inplaceable_ops_core(graph)
-    cloned = call.meta.get("only_clone_these_tensors", ("self",))
-    one, other = (call.kwargs[name].meta["val"] for name in ("self", "src"))
-    is_shared = buffers.storage_of(one) == buffers.storage_of(other)
-    is_wrong = is_shared and "self" not in cloned
-    return "an op reads the buffer that it writes" if is_wrong else None
-
-
 SHIM = Shim(
     name="kept_snapshots",
     kind="fix",
@@ -209,7 +182,7 @@ SHIM = Shim(
     revision=1,
     native=(
         Symbol(_REINPLACE, "function"),  # a stand-in would keep every copy
-        Behaves(_REMOVE, "keeps copies of what is overwritten", _explain_failure),
+        Behaves(_REMOVE, "keeps copies of what is overwritten", explain_failure),
     ),
     backport=(
         Symbol(_REMOVE, "function"),

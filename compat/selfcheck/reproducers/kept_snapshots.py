@@ -1,4 +1,4 @@
-"""Copies of values that are overwritten: by an op, by an index, before the backward."""
+"""Values that are overwritten: by an op, with an input, before the backward."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def outcome() -> str:
         "reproducer::shift", lambda source, target: None, lib=library
     )
     cases: dict[str, Callable[..., torch.Tensor]]
-    cases = {"an op": op, "a gradient": gradient, "an index": index}
+    cases = {"an op": op, "a result": result, "a gradient": gradient, "an index": index}
     with compile_quickly():
         wrong = [name for name, case in cases.items() if not same(case)]
     return f"wrong values from {', '.join(wrong)}" if wrong else "right"
@@ -40,6 +40,13 @@ def op(x: torch.Tensor) -> torch.Tensor:
 def index(x: torch.Tensor) -> torch.Tensor:
     x[torch.arange(3, -1, -1)] = x.clone()
     return x * 2
+
+
+def result(x: torch.Tensor) -> torch.Tensor:
+    x[torch.arange(2)] = 0
+    old = x.clone()
+    x.add_(1)
+    return old
 
 
 def gradient(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
