@@ -48,27 +48,46 @@ def _overwritten_too_soon(
 def _sharing_memory(graph: Any, copies: list[Any], writes: list[Any]) -> list[Any]:
     """Return the results that would share memory with another result, or an input.
 
-    Torch asks that before it drops a copy, but not whether another copy of the value
-    has been dropped, or whether an op will write the value over an input.
+    Torch asks that before it drops a copy, but not for `x * 1` and its like, not
+    whether another copy of the value has been dropped, and not whether an op will write
+    the value over an input.
     """
-    if not copies:
-        return []
-    origins: dict[int, set[int]] = {}  # what is copied, by the buffer of the copy
-    for copy, source in copies:
-        copied = set().union(*(origins.get(one, {one}) for one in storages(source)))
-        origins.update(dict.fromkeys(storages(copy), copied))
-    sources = leaves([write.args[1:2] for write, _ in writes])
-    written = set().union(*map(storages, sources))
-    back = set().union(*(origins.get(one, {one}) for one in written))
-    used = back & may_be_in_inputs(graph) if back else back
     output, kept = next(iter(reversed(graph.nodes))), []
-    for copy, _ in copies:
-        copied = set().union(*(origins[one] for one in storages(copy)))
-        if output in readers(copy, may_be_dropped):
-            if copied & used:
-                kept.append(copy)
-            used |= copied
+    copies = [pair for pair in copies if may_be_dropped(pair[0])]
+    results = [pair for pair in copies if output in readers(pair[0])]
+    if not results:
+        return []
+    back = _storages_of(leaves([write.args[1:2] for write, _ in writes]))
+    back = _copied(back, _origins(copies))
+    used = _storages_of(graph.find_nodes(op="placeholder"))
+    used |= back & may_be_in_inputs(graph) if back else back
+    dropped: list[Any] = []
+    for copy, source in copies:
+        is_result = (copy, source) in results
+        copied = _copied(storages(source), _origins(dropped))
+        if is_result and copied & used:
+            kept.append(copy)
+            continue
+        dropped.append((copy, source))
+        used |= copied if is_result else set()
     return kept
+
+
+def _storages_of(nodes: list[Any]) -> set[int]:
+    return set().union(*map(storages, nodes))
+
+
+def _origins(copies: list[Any]) -> dict[int, set[int]]:
+    """Return what is copied, by the buffer of the copy."""
+    origins: dict[int, set[int]] = {}
+    for copy, source in copies:
+        copied = _copied(storages(source), origins)
+        origins.update(dict.fromkeys(storages(copy), copied))
+    return origins
+
+
+def _copied(buffers: set[int], origins: dict[int, set[int]]) -> set[int]:
+    return set().union(*(origins.get(one, {one}) for one in buffers))
 
 
 def _sources(copy: Any, registry: Any) -> list[Any]:

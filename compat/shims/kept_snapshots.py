@@ -3,13 +3,15 @@
 Symptom: A copy has **wrong values**, because Inductor drops it and overwrites the
 original. `old = b.clone(); op(old, b)`, where `op` writes `b`, calls `op` with one
 buffer twice. `x[index] = x.clone()` reads rows that it has written already. `dst[:] =
-src[:]; src.add_(1)` copies the new `src`. The backward of a value that was copied out
-of a buffer reads the buffer as the forward left it.
-Upstream: pytorch#198031 is open (pytorch#198260 is a proposal), for values made in the
-graph. pytorch#198131, pytorch#198132, pytorch#197829 and pytorch#156786 are about graph
-inputs, which torch 2.15.0 repairs. Nothing is filed for gradients.
+src[:]; src.add_(1)` copies the new `src`. `x[index] = 0; old = x.clone(); x.add_(1)`
+returns the new `x` for `old`. The backward of a value that was copied out of a buffer
+reads the buffer as the forward left it. And `x * 1` returns `x` itself.
+Upstream: pytorch#198031 (pytorch#198260 is a proposal), pytorch#198096 and
+pytorch#197893 are open. pytorch#198131, pytorch#198132, pytorch#197829 and
+pytorch#156786 are about graph inputs, which torch 2.15.0 repairs. Nothing is filed for
+gradients.
 Affected: every torch so far (2.15).
-Removal: when every supported torch has pytorch#198260 or its like.
+Removal: when every supported torch has pytorch#198260 and pytorch#198096 or their like.
 
 Inductor's graphs are functional until late, so a copy of a value is the value. Five
 steps make that wrong, and each has its rule here.
@@ -177,7 +179,7 @@ def _replace_scatter(wrapper: Wrapper) -> Callable[..., bool]:
 SHIM = Shim(
     name="kept_snapshots",
     kind="fix",
-    upstream="pytorch#198031, open; graph inputs in torch 2.15.0",
+    upstream="pytorch#198031 and pytorch#198096, open; graph inputs in torch 2.15.0",
     changes_codegen=True,
     revision=1,
     native=(

@@ -433,6 +433,10 @@ def result_read_before_the_write(x: torch.Tensor, y: torch.Tensor) -> torch.Tens
     return product
 
 
+def copies_of_inputs(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    return x.clone(), x + y, (x - y).clone() * 1
+
+
 def gradient_without_the_copy(x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
     old = x.clone()
     x.add_(1)
@@ -449,6 +453,7 @@ RIGHT = [
     cache,
     result_written_back,
     result_read_before_the_write,
+    copies_of_inputs,
     gradient_without_the_copy,
 ]
 
@@ -552,9 +557,19 @@ def two_copies_of_a_new_value(x: torch.Tensor, y: torch.Tensor) -> list[torch.Te
     return [x.clone(), x.clone()]
 
 
+def nothing_done_to_an_input(x: torch.Tensor, y: torch.Tensor) -> list[torch.Tensor]:
+    return [x * 1, y / 1.0, x + 0, y.clone() - 0]
+
+
 @pytest.mark.parametrize(
     "function",
-    [copy_of_what_an_op_wrote, copy_of_a_written_part, copy_of_what_a_call_wrote, two_copies_of_a_new_value],
+    [
+        nothing_done_to_an_input,
+        copy_of_what_an_op_wrote,
+        copy_of_a_written_part,
+        copy_of_what_a_call_wrote,
+        two_copies_of_a_new_value,
+    ],
     ids=lambda function: function.__name__,
 )
 def test_returned_copies_share_no_memory(function: Form, installed: None) -> None:
