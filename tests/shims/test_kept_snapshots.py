@@ -622,6 +622,8 @@ def test_op_on_lists_writes_its_arguments_only_if_no_other_kernel_reads_them(nam
 @needs_compiler
 def test_generated_code_for_lists_is_right(installed: None) -> None:
     forms = {name: LISTS[name] for name in ("copies", "sums", "flipped")}
+    if RELEASE < (2, 10):
+        del forms["flipped"]  # its graph is right, and torch 2.9.1 makes wrong code of it
     with compile_quickly():
         assert wrong(forms, torch.compile(call, fullgraph=True)) == set()
 

@@ -272,6 +272,8 @@ class Calls(Evaluator):
 
 
 def _is_known(value: Any) -> bool:
+    if isinstance(value, Dotted):
+        return value.name.startswith("operator.")
     return isinstance(value, (str, int, float, bool, tuple, dict, Version, Function, Class, type(None)))
 
 

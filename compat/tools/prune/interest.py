@@ -39,6 +39,7 @@ class Interest:
         self._imported: list[tuple[str, Key]] = []  # names as other files offer them, and as they are bound here
         self._origins: dict[Key, str] = {}  # names that are imported under another one
         self._modules: set[str] = set()
+        self._handed_on: set[str] = set()  # names that a star import may bring, for other files
         self._maker_of: dict[ast.AST, list[Maker]] = {}  # by the expressions that names are made of
         self._followed: set[Key] = set()
         self._collect(module.tree, module.scope)
@@ -50,6 +51,8 @@ class Interest:
             if self._is_torch(node)
         }
         self._own_tokens = [*self.readers]
+        # Modules that are imported here, and those named as `package.module.FLAG`.
+        self._named = self._modules | {name for scope, name in self._seen if scope is None}
         self._telling = {key for key in self._seen if _tells(key[1])}
         self._telling |= {key for name, key in self._imported if _tells(name)}
 
@@ -73,6 +76,7 @@ class Interest:
         elif isinstance(node, (ast.Import, ast.ImportFrom)):
             self._import(node, scope)
         elif isinstance(node, FUNCTIONS):
+            self._defaults(node)
             names: set[Key] = {(scope, node.name)} | ({(None, node.name)} if scope.is_class else set())
             self._made(names, list(_returned(node)))
         elif isinstance(node, ast.If):
@@ -81,6 +85,15 @@ class Interest:
                     self._made(self._targets(each, scope), [node.test])
         if isinstance(node, _STATEMENTS) and node.value is not None:
             self._made(self._targets(node, scope), [node.value])
+
+    def _defaults(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        """Note parameters as made of their default values."""
+        takes, inner = node.args, self.module.scope_of.get(node)
+        positional = [*takes.posonlyargs, *takes.args]
+        pairs = [*zip(positional[::-1], takes.defaults[::-1]), *zip(takes.kwonlyargs, takes.kw_defaults)]
+        for parameter, default in pairs:
+            if inner is not None and default is not None:
+                self._made({(inner, parameter.arg)}, [default])
 
     def _made(self, names: set[Key], made_of: list[ast.expr]) -> None:
         for each in made_of:
@@ -138,7 +151,10 @@ class Interest:
         before = len(self.names)
         self.names |= self._telling
         self.names |= {key for name, key in self._imported if name in offered}
-        self.names |= {(None, name) for name, places in offered.items() if places & self._modules}
+        self.names |= {(None, name) for name, places in offered.items() if places & self._named}
+        if self.module.scope.stars:
+            self._handed_on = set(offered)
+            self.names |= {key for name in offered if (key := (self.module.scope, name)) in self._seen}
         self._follow()
         return len(self.names) > before
 
@@ -164,7 +180,8 @@ class Interest:
     @property
     def offers(self) -> set[str]:
         """The names that other files may import."""
-        return {name for scope, name in self.names if scope is self.module.scope and name in scope.bound}
+        own = {name for scope, name in self.names if scope is self.module.scope and name in scope.bound}
+        return own | self._handed_on
 
     def marked(self, asks_source: bool) -> set[ast.AST]:
         """The nodes that read the version or name something that tells of it, with all nodes around them."""

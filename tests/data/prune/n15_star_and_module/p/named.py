@@ -1,0 +1,4 @@
+import p
+
+if p.helper.NEW:
+    f()

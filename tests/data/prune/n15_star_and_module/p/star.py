@@ -1,0 +1,4 @@
+from .helper import *
+
+if at_least("2.5"):
+    f()
