@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from types import CodeType
 from typing import Any
 
-_VARARGS, _VARKEYWORDS = 0x04, 0x08  # bits of co_flags
+_VARARGS, _VARKEYWORDS, _GENERATOR = 0x04, 0x08, 0x20  # bits of co_flags
 _PLACEHOLDER = "<replacement>"
 
 
@@ -35,7 +35,11 @@ def trampoline(
     """
     takes, gives = _signature(code, tuple(new_parameters))
     # A constant is all that a code object brings along: its globals are torch's.
-    source = f"def _({takes}): return {_PLACEHOLDER!r}.{method}({gives})"
+    result = f"{_PLACEHOLDER!r}.{method}({gives})"
+    if code.co_flags & _GENERATOR:
+        # Python 3.13 warns if a generator function gets the code of another kind.
+        result = f"(yield from {result})"
+    source = f"def _({takes}): return {result}"
     module = compile(source, code.co_filename, "exec", dont_inherit=True)
     made = next(const for const in module.co_consts if isinstance(const, CodeType))
     consts = tuple(

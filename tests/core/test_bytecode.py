@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import random
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -132,6 +132,27 @@ def test_trampoline_passes_exception_object_through():
     with pytest.raises(ValueError, match="mine") as caught:
         function()
     assert caught.value is error
+
+
+def test_trampoline_of_a_generator_function_is_one():
+    def count(to: int) -> Iterator[int]:
+        yield from range(to)
+
+    def doubled(to: int) -> Iterator[int]:
+        try:
+            for number in range(to):
+                yield 2 * number
+        finally:
+            closed.append(to)
+
+    closed: list[int] = []
+    count.__code__ = trampoline(count.__code__, doubled)  # Python 3.13 warns of another kind of code
+    assert inspect.isgeneratorfunction(count)
+    assert list(count(3)) == [0, 2, 4]
+    started = count(2)
+    assert next(started) == 0
+    started.close()
+    assert closed == [3, 2]
 
 
 def test_trampoline_supports_private_parameter_names():

@@ -331,7 +331,7 @@ GATES = st.recursive(
     max_leaves=4,
 )
 BUILDS = (".dev0", ".dev20260101", "a0", "a0+git1", "rc1", "rc2", "", "+cpu", "+cu130", "+rocm7.2", ".post1", "+git12")
-NUMBERS_OF_WORLD = ["1.13", *(f"2.{minor}" for minor in (0, *range(7, 18), 99)), "3.0", "3.12"]
+NUMBERS_OF_WORLD = ["1.13", *(f"2.{minor}" for minor in (0, *range(7, 18), 99)), *(f"3.{minor}" for minor in range(18))]
 WORLD = [f"{number}.{micro}{build}" for number in NUMBERS_OF_WORLD for micro in (0, 1, 7) for build in BUILDS]
 RANGES = [">=2.9,<2.12", ">=2.12", "==2.14.0", "==2.11.*", ">=2.10.0.dev0,!=2.12.0", "<2.13", ">=2.10", "2.14"]
 

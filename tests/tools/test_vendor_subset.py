@@ -358,7 +358,7 @@ def test_a_header_that_is_no_comment_is_refused(
 
 
 def test_helper_module_goes_with_the_last_shim_that_imports_it() -> None:
-    assert subset(None, ["trace_files"]).helpers == ("_buffers", "_copies", "_lists", "_redirect")
+    assert subset(None, ["trace_files"]).helpers == ("_buffers", "_copies", "_inputs", "_lists", "_redirect", "_trials")
     chosen, other = subset(None, ["kept_snapshots"]), subset(None, ["fx_strides"])
     assert not any(chosen.removes(f"shims/{name}.py") for name in ("_copies", "_buffers", "_lists", "base", "__init__"))
     assert all(other.removes(f"shims/{name}.py") for name in ("_copies", "_buffers", "_lists"))
