@@ -23,7 +23,7 @@ SGLANG = Engine(
 )
 
 
-# Where the file is in 0.5.17 and in 0.5.23.
+# The module in 0.5.17, and in 0.5.23.
 WEAK_REFERENCES = (
     "sglang.srt.compilation.weak_ref_tensor",
     "sglang.srt.model_executor.runner_backend_utils.weak_ref_tensor",
