@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import operator
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from typing import Any
 
@@ -28,6 +28,11 @@ def storages(node: Any) -> set[int]:
     value = node.meta.get("val")
     values = value if isinstance(value, (list, tuple)) else (value,)
     return {storage for v in values if (storage := storage_of(v)) is not None}
+
+
+def storages_of(nodes: Iterable[Any]) -> set[int]:
+    """Return the buffers of the values of several nodes."""
+    return set().union(*map(storages, nodes))
 
 
 def leaves(arguments: Any) -> list[Any]:
@@ -106,8 +111,11 @@ def overwriting(node: Any) -> Iterator[tuple[Any, Any]]:
     if parts is not None:
         outputs = dict(parts[0])
         if "tensors_to_clone" not in node.kwargs:  # the new values are the last outputs
+            made = node.meta.get("val")
+            if not isinstance(made, (list, tuple)):
+                return  # a pass put the node in, and nothing has told its values
             written = outputs.get("_all_bases", list(outputs.values()))
-            first = len(node.meta["val"]) - len(written)
+            first = len(made) - len(written)
             outputs = {first + i: argument for i, argument in enumerate(written)}
     elif node.target in sys.modules[_REINPLACE].inplaceable_foreach_ops:
         outputs = dict(enumerate(node.args[0]))
@@ -125,7 +133,7 @@ def may_be_in_inputs(graph: Any) -> set[int]:
     scatters = sys.modules[_REINPLACE]._SCATTER_OP_TO_VIEW
     results = [result for node in graph.nodes for _, result in overwriting(node)]
     results += [node for node in graph.nodes if node.target in scatters]
-    return set().union(*map(storages, results))
+    return storages_of(results)
 
 
 def readers(
@@ -186,7 +194,7 @@ def mark_calls(graph: Any) -> None:
         parts = call_parts(node) if node.op == "call_function" else None
         if parts is not None and CALL_PARTS not in node.meta:
             written, read = parts
-            own = set().union(*map(storages, leaves(written)))
+            own = storages_of(leaves(written))
             separate = [
                 name
                 for name, value in read.items()

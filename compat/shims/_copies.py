@@ -5,7 +5,14 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from ._buffers import leaves, may_be_in_inputs, readers, storages, written_nodes
+from ._buffers import (
+    leaves,
+    may_be_in_inputs,
+    readers,
+    storages,
+    storages_of,
+    written_nodes,
+)
 
 _POST_GRAD = "torch._inductor.fx_passes.post_grad"
 
@@ -36,7 +43,7 @@ def _overwritten_too_soon(
         copy
         for copy, source in copies
         if any(
-            storages(source) & set().union(*map(storages, written))
+            storages(source) & storages_of(written)
             if joint
             else places[write] > places[copy]
             and _is_read_too_late(copy, source, write, written, places)
@@ -57,33 +64,29 @@ def _sharing_memory(graph: Any, copies: list[Any], writes: list[Any]) -> list[An
     results = [pair for pair in copies if output in readers(pair[0])]
     if not results:
         return []
-    back = _storages_of(leaves([write.args[1:2] for write, _ in writes]))
-    back = _copied(back, _origins(copies))
-    used = _storages_of(graph.find_nodes(op="placeholder"))
+    back = storages_of(leaves([write.args[1:2] for write, _ in writes]))
+    every: dict[int, set[int]] = {}
+    for copy, source in copies:
+        _drop(copy, source, every)
+    back = _copied(back, every)
+    used = storages_of(graph.find_nodes(op="placeholder"))
     used |= back & may_be_in_inputs(graph) if back else back
-    dropped: list[Any] = []
+    origins: dict[int, set[int]] = {}
     for copy, source in copies:
         is_result = (copy, source) in results
-        copied = _copied(storages(source), _origins(dropped))
+        copied = _copied(storages(source), origins)
         if is_result and copied & used:
             kept.append(copy)
             continue
-        dropped.append((copy, source))
+        _drop(copy, source, origins)
         used |= copied if is_result else set()
     return kept
 
 
-def _storages_of(nodes: list[Any]) -> set[int]:
-    return set().union(*map(storages, nodes))
-
-
-def _origins(copies: list[Any]) -> dict[int, set[int]]:
-    """Return what is copied, by the buffer of the copy."""
-    origins: dict[int, set[int]] = {}
-    for copy, source in copies:
-        copied = _copied(storages(source), origins)
-        origins.update(dict.fromkeys(storages(copy), copied))
-    return origins
+def _drop(copy: Any, source: Any, origins: dict[int, set[int]]) -> None:
+    """Note what the buffer of a copy stands for once the copy is dropped."""
+    copied = _copied(storages(source), origins)
+    origins.update(dict.fromkeys(storages(copy), copied))
 
 
 def _copied(buffers: set[int], origins: dict[int, set[int]]) -> set[int]:
@@ -100,7 +103,7 @@ def _sources(copy: Any, registry: Any) -> list[Any]:
 def _is_read_too_late(
     copy: Any, source: Any, write: Any, written: list[Any], places: dict[Any, int]
 ) -> bool:
-    overwritten = set().union(*map(storages, written))
+    overwritten = storages_of(written)
     if overwritten & storages(copy):
         return True
     if not overwritten & storages(source):

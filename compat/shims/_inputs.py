@@ -9,7 +9,14 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from ._buffers import leaves, overwriting, readers, storages, written_nodes
+from ._buffers import (
+    leaves,
+    overwriting,
+    readers,
+    storages,
+    storages_of,
+    written_nodes,
+)
 
 _POST_GRAD = "torch._inductor.fx_passes.post_grad"
 
@@ -26,7 +33,7 @@ def read_later(graph: Any) -> list[Any]:
     for node in list(graph.nodes) if ends else ():
         for argument, result in overwriting(node):
             arguments = leaves(argument)
-            buffers = set().union(*map(storages, arguments))
+            buffers = storages_of(arguments)
             writes = set().union(*(ends.get(buffer, ()) for buffer in buffers))
             if any(_is_read_too_late(result, write, places) for write in writes):
                 with graph.inserting_after(node):

@@ -537,6 +537,18 @@ def test_forms_of_results_are_wrong_without_the_shim() -> None:
     assert wrong(RESULTS, pass_by_pass()) == set(RESULTS)
 
 
+def test_call_that_tells_no_values_is_passed_over() -> None:
+    import torch._inductor.compile_fx
+
+    from compat.shims._buffers import overwriting
+
+    graph, functional = torch.fx.Graph(), torch.ops.higher_order.auto_functionalized
+    x = graph.placeholder("x")
+    call = graph.call_function(functional, (OPS.shift.default,), {"s": x, "t": x})  # as a pass of an engine puts it in
+    graph.call_function(operator.getitem, (call, 1))
+    assert list(overwriting(call)) == []
+
+
 def copy_of_what_an_op_wrote(x: torch.Tensor, y: torch.Tensor) -> list[torch.Tensor]:
     x[FIRST] = y[SECOND]
     return [x.clone()]
