@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import re
 import sys
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
@@ -46,9 +45,6 @@ _SYMBOLIC = "torch.fx.experimental.symbolic_shapes"
 _REVISION = 1
 # The symbolic floats of the graph that this thread or task is looking up.
 _looked_up: ContextVar[tuple[Any, ...]] = ContextVar("compat_floats", default=())
-# No symbolic float is NaN, so this guard always holds. To evaluate it, torch would pin
-# the float to its value, and each new value would compile again.
-_IS_A_NUMBER = re.compile(r"not math\.isnan\(L\['t\d+'\]\)$")
 # The attribute of AOTAutogradCacheInfo that carries them from the lookup to the save.
 _ATTRIBUTE = "compat_floats"
 
@@ -77,6 +73,16 @@ def _is_compiled_in(symbol: Any) -> bool:
         and expression.free_symbols & guard.expr.free_symbols
         for guard in symbol.node.shape_env.guards
     )
+
+
+def _tells_of_nan(guard: str) -> bool:
+    """Return whether the guard says of one input that it is not NaN.
+
+    No symbolic float is NaN, so this guard always holds. To evaluate it, torch would
+    pin the float to its value, and each new value would compile again.
+    """
+    number = guard.removeprefix("not math.isnan(L['t").removesuffix("'])")
+    return number.isdecimal()
 
 
 def _argument(wrapper: Wrapper, name: str, args: Any, named: Any) -> Any:
@@ -145,7 +151,7 @@ def _replace_generate_guards(wrapper: Wrapper) -> Callable[..., Any]:
             # Torch writes guards of floats as well, if it is given the floats.
             both = replace(cache_info, forward_symints=[*integers, *floats])
             parts = (wrapper.next(cls, both) or "").split(" and ")
-            return " and ".join(part for part in parts if not _IS_A_NUMBER.match(part))
+            return " and ".join(part for part in parts if not _tells_of_nan(part))
         except Exception:  # an entry must not end the compile
             text = "cannot write the guards of floats; the entry is for these values"
             logging.getLogger(_CACHE).info(text, exc_info=True)

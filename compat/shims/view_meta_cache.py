@@ -12,7 +12,6 @@ Removal: when no supported torch is older than 2.14.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -26,10 +25,7 @@ _SCHEMAS = "torch._functorch._aot_autograd.schemas"
 _TARGET = f"{_SCHEMAS}:ViewAndMutationMeta.make_runtime_safe"
 _SEQUENCE = "torch._functorch._aot_autograd.functional_utils:ViewMetaSequence.__init__"
 _SPOILT = ("_unsafe_view_ViewMeta", "resize__ViewMeta")
-_DECLARED = (
-    r"VIEWMETA_NAME\((\w+)\)\s*"
-    r"FUNCTIONALIZATION_VIEWMETA_SERIALIZABLE_TUPLE\(([^;]*)\);"
-)
+_TUPLE = "FUNCTIONALIZATION_VIEWMETA_SERIALIZABLE_TUPLE("
 
 
 class _SizesByValue(NamedTuple):
@@ -43,14 +39,22 @@ class _SizesByValue(NamedTuple):
     target: str = f"{_SCHEMAS}:include/ATen/FunctionalizeFallbackKernel.h"
 
     def explain_failure(self, definition: Definition) -> str | None:
-        tuples = dict(re.findall(_DECLARED, definition.text or ""))
-        if not tuples.keys() >= set(_SPOILT):
+        tuples = {name: _tuple_of(name, definition.text or "") for name in _SPOILT}
+        if not all(tuples.values()):
             return _try_round_trip(definition.value)
         referring = [name for name in _SPOILT if "&" in tuples[name]]
         return f"{', '.join(referring)}: as a reference" if referring else None
 
     def __str__(self) -> str:
         return "view metas hand out their sizes by value"
+
+
+def _tuple_of(name: str, header: str) -> str:
+    """Return the declaration of what a kind of view is saved as, or ""."""
+    after = header.partition(f"VIEWMETA_NAME({name})")[2].lstrip()
+    declaration = after.partition(";")[0]
+    is_one = declaration.startswith(_TUPLE) and declaration.endswith(")")
+    return declaration if is_one else ""
 
 
 def _try_round_trip(torch: Any) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
+import sys
 
 import torch
 
@@ -11,7 +11,7 @@ from ..quick import compile_quickly
 FIXED = (2, 11)
 ERRORS = (
     ValueError("unsupported layout"),
-    pickle.PicklingError("no"),
+    sys.modules["pickle"].PicklingError("no"),
     RuntimeError(
         "<pybind11_builtins.pybind11_object object at 0x0> is not pickleable."
     ),
