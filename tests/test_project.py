@@ -274,8 +274,13 @@ def in_copy(with_another_shim):
 
 
 @same_on_every_torch
-def test_shim_that_four_edits_add_works_in_status_and_reproducer(in_copy):
+def test_shim_that_four_edits_add_works(in_copy):
     assert in_copy("-c", STATUS) == "backport True\n"
+
+
+@pytest.mark.slow
+@same_on_every_torch
+def test_shim_that_four_edits_add_has_a_row_and_a_reproducer(in_copy):
     assert re.search(r"^thrown_away +fix +backport +no +torch", in_copy("-m", "compat", "status"), re.MULTILINE)
     assert in_copy("tests/reproduce.py", "thrown_away") == "thrown_away: wrong\n"
     assert in_copy("tests/reproduce.py", "with", "thrown_away") == "thrown_away: right (backport)\n"

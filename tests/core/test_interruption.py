@@ -213,6 +213,11 @@ def clean_up(*uses: Uses) -> None:
     assert not claimed(*uses), "a claim outlives its context and its installs"
 
 
+def slow(parameter: Any) -> Any:
+    """Leave the parameter to `nox -s matrix` and `nox -s proof`: each takes half a minute."""
+    return pytest.param(parameter, marks=pytest.mark.slow)
+
+
 OPERATIONS = ["with_block", "nested", "install", "install_twice_and_uninstall", "uninstall_of_two"]
 
 
@@ -224,7 +229,7 @@ def operation_of(uses: Uses, name: str) -> Callable[[], None]:
     return getattr(uses, name)
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, Injected])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, slow(MemoryError), slow(Injected)])
 @pytest.mark.parametrize("name", OPERATIONS)
 @pytest.mark.filterwarnings("ignore::compat.CompatWarning")
 def test_exception_at_any_bytecode_leaves_torch_consistent(fake_torch, uses, name, error):
@@ -274,7 +279,7 @@ def test_exception_with_two_copies_leaves_torch_consistent(fake_torch, uses, oth
     assert not is_patched(fake_torch)
 
 
-@pytest.mark.parametrize("reentry", ["with_block", "install_twice_and_uninstall", "install"])
+@pytest.mark.parametrize("reentry", ["install_twice_and_uninstall", slow("with_block"), slow("install")])
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_reentry_at_any_bytecode_leaves_torch_consistent(fake_torch, uses, name, reentry):
     uses.with_block()
