@@ -81,7 +81,7 @@ class Install:
         self._claim(self.shim.required_patch(selection.mode))
         if selection.mode == "backport":
             for module in self.shim.late:
-                self._claim(self.shim.late_patch(module))
+                self._claim(self.shim.patch(module))
         self.shim.error = ""  # of a context that failed before
 
     def _claim(self, patch: Patch | None) -> None:

@@ -196,12 +196,8 @@ def decide(
 
 def _first_failure(answers: tuple[Answer, ...]) -> Answer | None:
     """Return an answer that says no, else one that is undecided, else None."""
-    failed = sorted((one for one in answers if not one.holds), key=_is_undecided)
-    return failed[0] if failed else None
-
-
-def _is_undecided(one: Answer) -> bool:
-    return one.holds is None
+    failed = [one for one in answers if not one.holds]
+    return min(failed, key=lambda one: one.holds is None, default=None)
 
 
 def _expected(shim: Selectable, torch: str | None) -> str:

@@ -110,11 +110,7 @@ def stated(source: str) -> str | None:
     except UNPARSABLE:
         return None
     for node in tree.body:
-        targets = (
-            node.targets
-            if isinstance(node, ast.Assign)
-            else [getattr(node, "target", None)]
-        )
+        targets = getattr(node, "targets", None) or [getattr(node, "target", None)]
         names = [target.id for target in targets if isinstance(target, ast.Name)]
         value = getattr(node, "value", None)
         if "__version__" in names and isinstance(value, ast.Constant):

@@ -21,6 +21,13 @@ from . import (
     torch_2_15,
 )
 
+
+def minor_of(adapter: ModuleType) -> tuple[int, int]:
+    """Return the torch minor of an adapter: (2, 11) for `torch_2_11`."""
+    _, major, minor = adapter.__name__.rpartition(".")[2].split("_")
+    return int(major), int(minor)
+
+
 NEWEST_FIRST: tuple[ModuleType, ...] = (
     torch_2_15,
     torch_2_14,
@@ -42,38 +49,23 @@ def _named(adapter: ModuleType) -> dict[str, str]:
 NAMES: tuple[str, ...] = tuple(_named(NEWEST_FIRST[0]))
 
 
-def minor_of(adapter: ModuleType) -> tuple[int, int]:
-    """Return the torch minor of an adapter: (2, 11) for `torch_2_11`."""
-    _, major, minor = adapter.__name__.rpartition(".")[2].split("_")
-    return int(major), int(minor)
-
-
-def adapter_for(version: Any) -> ModuleType | None:
-    """Return the newest adapter that is not newer than a packaging Version, or None."""
-    release = version.release if version else ()
-    return next((one for one in NEWEST_FIRST if release >= minor_of(one)), None)
-
-
 @cache
-def expected_modes(release: tuple[int, ...]) -> dict[str, str]:
-    """Return the mode that each shim should have on a torch release.
+def modes_for(version: Any) -> dict[str, str]:
+    """Return the mode that each shim should have on a torch.
 
     Args:
-        release: the release digits alone. `2.12.0a0+x`, `2.12.0.dev20260301` and
-            `2.12.0rc1` are all 2.12 here; an ordinary comparison has them before it.
+        version: a packaging Version; None counts as too old. Its release digits alone
+            decide: `2.12.0a0+x`, `2.12.0.dev20260301` and `2.12.0rc1` are all 2.12
+            here, where an ordinary comparison has them before it.
 
     Returns:
         Modes by shim. All are "noop" for a torch that is older than the oldest adapter.
 
     """
+    release = version.release if version else ()
     modes: dict[str, str] = {}
     for adapter in NEWEST_FIRST:
         modes.update(_named(adapter))
         if release >= minor_of(adapter):
             return modes
     return dict.fromkeys(NAMES, "noop")
-
-
-def modes_for(version: Any) -> dict[str, str]:
-    """Return `expected_modes` for a packaging Version; None counts as too old."""
-    return expected_modes(tuple(version.release) if version else ())

@@ -8,11 +8,35 @@ object, whatever another library puts on top of it meanwhile.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from types import CodeType
+from types import CodeType, FunctionType
 from typing import Any
 
 _VARARGS, _VARKEYWORDS, _GENERATOR = 0x04, 0x08, 0x20  # bits of co_flags
 _PLACEHOLDER = "<replacement>"
+
+
+def copied(
+    function: FunctionType,
+    code: CodeType | None = None,
+    names: dict[str, Any] | None = None,
+) -> FunctionType:
+    """Return a copy of the function.
+
+    Args:
+        function: of any module.
+        code: what the copy runs; None for the function's own code.
+        names: the copy's globals; None for the function's own.
+
+    """
+    copy = FunctionType(
+        code or function.__code__,
+        function.__globals__ if names is None else names,
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )
+    copy.__kwdefaults__ = function.__kwdefaults__
+    return copy
 
 
 def trampoline(

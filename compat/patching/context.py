@@ -44,15 +44,18 @@ class Scopes:
     def __init__(self) -> None:
         self.open: ContextVar[tuple[Scope, ...]] = ContextVar("compat", default=())
 
+    def values(self) -> list[Any]:
+        """Return the values of the blocks that are open here, innermost first."""
+        # A scope without a claim has ended, even if a copied context still lists it.
+        return [scope.value for scope in reversed(self.open.get()) if scope in claims]
+
     def requested(self) -> Any:
         """Return the value of the innermost block here, else of the last install.
 
-        None if there is neither: torch decides for itself. A scope without a claim has
-        ended, even if a copied context still lists it.
+        None if there is neither: torch decides for itself.
         """
-        for scope in reversed(self.open.get()):
-            if scope in claims:
-                return scope.value
+        for value in self.values():
+            return value
         for claim in reversed(list(claims)):
             if claim.scopes is self and claim.thread is None:
                 return claim.value

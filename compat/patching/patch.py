@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from types import CodeType, FunctionType
 from typing import Any
 
-from .bytecode import trampoline
+from .bytecode import copied, trampoline
 from .registry import in_forked_child, serialized, shared
 
 
@@ -75,14 +75,7 @@ class PatchPoint:
     def __init__(self, function: FunctionType) -> None:
         self.function = function
         self.code, self.defaults = function.__code__, function.__kwdefaults__
-        self.original = FunctionType(
-            self.code,
-            function.__globals__,
-            function.__name__,
-            function.__defaults__,
-            function.__closure__,
-        )
-        self.original.__kwdefaults__ = self.defaults
+        self.original = copied(function)
         self.top: Callable[..., Any] = self.original
         # By the names of the parameters that wrappers add.
         self._trampolines: dict[tuple[str, ...], CodeType] = {}
@@ -154,10 +147,6 @@ class Patch:
     def __init__(self, replacements: Replacements, owner: str = "") -> None:
         self.owner = owner
         self.wrappers = tuple(Wrapper(*replacement) for replacement in replacements)
-
-    @property
-    def functions(self) -> tuple[FunctionType, ...]:
-        return tuple(wrapper.function for wrapper in self.wrappers)
 
     @serialized
     def enter(self, claim: Claim) -> None:

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 from .. import version
 from ..errors import UnsupportedError
 from ..patching.context import Context
-from ..patching.patch import claims
 from ..probe.definition import Definition
 from ..selection import select
 from .base import Shim
@@ -65,9 +64,3 @@ def taken_options(
             text += "; leave it out, or use a newer torch"
             raise UnsupportedError(f"{shim.name}: {text}")
     return {name: value for name, value in options.items() if name in known}
-
-
-def open_values(shim: Shim) -> list[Any]:
-    """Return the values of this thread's or task's open blocks, innermost first."""
-    # A scope without a claim has ended, even if a copied context still lists it.
-    return [s.value for s in reversed(shim.scopes.open.get()) if s in claims]

@@ -97,8 +97,13 @@ class Shim:
         self.backport: tuple[Requirement, ...] = (
             (*_CACHE_KEY, *backport) if changes_codegen else backport
         )
-        self.replacements, self.late = replacements, late or {}
-        self.native_replacements = native_replacements or {}
+        self.late = tuple(late or ())
+        # By the mode, or by the module whose import they wait for.
+        self.replacements: dict[str, Replacing] = {
+            "native": native_replacements or {},
+            "backport": replacements,
+            **(late or {}),
+        }
         self.value, self._token_of = value, token_of
         # Stands for this shim in a cache key, as in "fx_strides/1".
         self.token = f"{name}/{revision}"
@@ -109,7 +114,7 @@ class Shim:
         self.scopes = shared(f"{self.token}/scopes", Scopes)
         self._patches = {
             key: shared(f"{self.token}/{key}/patches", _Patches)
-            for key in ("native", "backport", *self.late)
+            for key in self.replacements
         }
         # The error that kept the shim out at its last use in a context: "Type: text".
         # Not the exception itself: its traceback would keep that context alive.
@@ -124,45 +129,37 @@ class Shim:
         """Return whether it is in force anywhere in this process, by any copy."""
         return any(patch.owner == self.token for patch in claimed())
 
-    def patch(self, mode: str) -> Patch | None:
+    def patch(self, key: str) -> Patch | None:
         """Return the patch of the functions that torch has now; None if none is needed.
 
         If torch's functions have been replaced by ones that do not fit, returns the
         most recent patch, or None if there is none.
+
+        Args:
+            key: a mode, or a module of `late`.
+
         """
-        replacements = self.replaces(mode)
-        return self._patch_of(mode, replacements, getattr(self, mode, ()))
-
-    def required_patch(self, mode: str) -> Patch | None:
-        """Return `patch(mode)`. Raises CompatError if one is needed but gone."""
-        patch = self.patch(mode)
-        if patch is None and self.replaces(mode):
-            raise CompatError("another library has replaced torch's functions")
-        return patch
-
-    def replaces(self, mode: str) -> Replacing:
-        """Return what this mode puts in."""
-        modes = {"native": self.native_replacements, "backport": self.replacements}
-        return modes.get(mode, {})
-
-    def late_patch(self, module: str) -> Patch | None:
-        """Return the patch that waits for this module."""
-        return self._patch_of(module, self.late[module], ())
-
-    def _patch_of(
-        self, key: str, replacements: Replacing, requirements: tuple[Requirement, ...]
-    ) -> Patch | None:
+        replacements = self.replacements.get(key)
         if not replacements:
             return None
         patches = self._patches[key]
         functions = tuple([function_at(target) for target in replacements])
         known = patches.by_functions.get(functions)  # type: ignore[arg-type]
         if known is None:
+            # Those of a mode; the replacements that come late have none.
+            requirements: tuple[Requirement, ...] = getattr(self, key, ())
             if None in functions or not _all_hold(requirements):
                 return patches.latest
             known = self._make_patch(patches, functions, replacements)  # type: ignore[arg-type]
         patches.latest = known
         return known
+
+    def required_patch(self, mode: str) -> Patch | None:
+        """Return `patch(mode)`. Raises CompatError if one is needed but gone."""
+        patch = self.patch(mode)
+        if patch is None and self.replacements.get(mode):
+            raise CompatError("another library has replaced torch's functions")
+        return patch
 
     @serialized
     def _make_patch(

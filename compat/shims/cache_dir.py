@@ -24,9 +24,10 @@ from __future__ import annotations
 import getpass
 import os
 from collections.abc import Callable
-from types import FunctionType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
+from ..patching.bytecode import copied
 from ..patching.patch import Wrapper
 from ..probe.requirements import Parameters, Refers, Symbol
 from .base import Shim
@@ -55,7 +56,7 @@ def _replace_default_cache_dir(wrapper: Wrapper) -> Callable[..., Any]:
     # The same code, with a `getpass` that knows a name. So torch still chooses the path
     # of the directory.
     named_globals = {**own.__globals__, "getpass": SimpleNamespace(getuser=_user)}
-    named = FunctionType(own.__code__, named_globals, own.__name__)
+    named = copied(own, names=named_globals)
 
     def default_cache_dir() -> Any:
         try:

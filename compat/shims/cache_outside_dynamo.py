@@ -20,7 +20,7 @@ from typing import Any
 from ..patching.context import Context
 from ..patching.patch import Wrapper
 from ..probe.requirements import Parameters, Refers, Symbol, Takes
-from ._calls import OwnCall, demanded_context, open_values
+from ._calls import OwnCall, demanded_context
 from .base import Shim
 
 _CODECACHE = "torch._inductor.codecache"
@@ -57,7 +57,7 @@ def _replace_get_shape_env(wrapper: Wrapper) -> Callable[..., Any]:
     """Have `_get_shape_env` return a ShapeEnv whose guards always hold."""
 
     def get_shape_env(cls: Any) -> Any:
-        return _always_true() if open_values(SHIM) else wrapper.next(cls)
+        return _always_true() if SHIM.scopes.values() else wrapper.next(cls)
 
     return get_shape_env
 
@@ -66,7 +66,7 @@ def _replace_check_can_cache(wrapper: Wrapper) -> Callable[..., Any]:
     """Have `_check_can_cache` accept every graph."""
 
     def check_can_cache(*args: Any, **named: Any) -> Any:
-        return None if open_values(SHIM) else wrapper.next(*args, **named)
+        return None if SHIM.scopes.values() else wrapper.next(*args, **named)
 
     return check_can_cache
 

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable
 from types import CodeType, FunctionType, SimpleNamespace
 from typing import Any, NamedTuple
 
+from ..patching.bytecode import copied
 from ..patching.patch import Wrapper
 from ..probe.definition import Definition, nested
 from ..probe.requirements import Parameters, Refers, Symbol
@@ -160,7 +161,7 @@ def _replace_create_node(wrapper: Wrapper) -> Callable[..., Any]:
     own = wrapper.original
     code = _without_walk(own.__code__)
     assert code is not None  # required by the backport
-    unchecked = _with_code(own, code, own.__globals__)
+    unchecked = copied(own, code)
     leaves, sequences, may_be_symbolic = _leaves(), _sequences(), _make_check()
 
     def create_node(
@@ -190,20 +191,11 @@ def _replace_create_node(wrapper: Wrapper) -> Callable[..., Any]:
     return create_node
 
 
-def _with_code(
-    function: FunctionType, code: CodeType, names: dict[str, Any]
-) -> FunctionType:
-    """Return a copy of the function with another code and other globals."""
-    copy = FunctionType(code, names, function.__name__, function.__defaults__)
-    copy.__kwdefaults__ = function.__kwdefaults__
-    return copy
-
-
 def _warn_for_caller(own: FunctionType) -> FunctionType:
     """Return a copy whose warnings count stack levels from the patched function."""
     space = SimpleNamespace(**vars(warnings))
     space.warn = _Warn(own.__code__)
-    return _with_code(own, own.__code__, {**own.__globals__, "warnings": space})
+    return copied(own, names={**own.__globals__, "warnings": space})
 
 
 class _Warn(NamedTuple):

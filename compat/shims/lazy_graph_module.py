@@ -19,10 +19,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from types import FunctionType
 from typing import Any, NamedTuple
 
 from ..errors import UnsupportedError
+from ..patching.bytecode import copied
 from ..patching.context import Context
 from ..patching.patch import Wrapper
 from ..probe.definition import Definition
@@ -91,8 +91,7 @@ def _replace_split(wrapper: Wrapper) -> Callable[..., Any]:
     own = wrapper.original
     code = redirect_calls(own.__code__, _OLD, _NEW)
     assert code is not None  # a requirement of the backport
-    redirected = FunctionType(code, own.__globals__, own.__name__, own.__defaults__)
-    redirected.__kwdefaults__ = own.__kwdefaults__
+    redirected = copied(own, code)
 
     def split_module(*args: Any, **kwargs: Any) -> Any:
         inside = SHIM.requested() is not None

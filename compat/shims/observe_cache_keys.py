@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 from ..patching.context import Context
 from ..patching.patch import MakeReplacement, Wrapper
 from ..probe.requirements import Refers, Symbol
-from ._calls import OwnCall, demanded_context, open_values
+from ._calls import OwnCall, demanded_context
 from .base import Shim
 
 _CACHE = "torch._functorch._aot_autograd.autograd_cache"
@@ -73,7 +73,7 @@ def observe_cache_keys(
 
 def _observed(cache: str, key: str) -> str:
     """Show the key to the open blocks, innermost first. Return the key to use."""
-    for observer in open_values(SHIM):
+    for observer in SHIM.scopes.values():
         if observer.cache == cache:
             try:
                 answer = observer.callback(key)

@@ -16,10 +16,11 @@ that the caller's mode stands in for a new one. Nothing is changed in torch.
 import importlib
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
-from types import FunctionType, ModuleType
+from types import ModuleType
 from typing import Any, NamedTuple
 
 from ..errors import UnsupportedError
+from ..patching.bytecode import copied
 from ..probe.definition import Definition, nested
 from ..probe.requirements import Symbol, Takes
 from ._calls import demanded_mode, taken_options
@@ -135,21 +136,8 @@ def _with_fake_mode(module: ModuleType, fake_mode: Any) -> Callable[..., Any]:
         if _RESOLVES not in around.__code__.co_names:
             words = f"{_CONTEXT} does not refer to {_RESOLVES}"
             raise UnsupportedError(f"{SHIM.name}: {words}")
-        space[_CONTEXT] = contextmanager(_copied(around, space))
-    return _copied(module.standalone_compile, space)
-
-
-def _copied(function: FunctionType, space: dict[str, Any]) -> FunctionType:
-    """Return a copy of the function with other globals."""
-    made = FunctionType(
-        function.__code__,
-        space,
-        function.__name__,
-        function.__defaults__,
-        function.__closure__,
-    )
-    made.__kwdefaults__ = function.__kwdefaults__
-    return made
+        space[_CONTEXT] = contextmanager(copied(around, names=space))
+    return copied(module.standalone_compile, names=space)
 
 
 SHIM = Shim(

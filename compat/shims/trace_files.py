@@ -15,7 +15,7 @@ from typing import Any
 from ..patching.context import Context
 from ..patching.patch import Wrapper
 from ..probe.requirements import Parameters, Refers, Symbol
-from ._calls import OwnCall, demanded_context, open_values
+from ._calls import OwnCall, demanded_context
 from .base import Shim
 
 _TARGET = "torch._dynamo.symbolic_convert:InliningInstructionTranslator.inline_call_"
@@ -48,7 +48,7 @@ def _replace_inline_call(wrapper: Wrapper) -> Callable[..., Any]:
     """Have `inline_call_` add the file of its function to the sets of open blocks."""
 
     def inline_call(translator: Any) -> Any:
-        for files in open_values(SHIM):
+        for files in SHIM.scopes.values():
             files.add(translator.f_code.co_filename)
         return wrapper.next(translator)
 

@@ -17,7 +17,6 @@ import compat
 from compat import shims
 from compat.__main__ import main
 from compat.patching.patch import Claim, Patch, Wrapper
-from compat.shims._calls import open_values
 from compat.shims.base import all_shims
 
 ENTRIES = [shim.name for shim in all_shims() if shim.kind == "api"]
@@ -114,8 +113,8 @@ def test_block_that_has_ended_is_not_seen_by_a_copied_context() -> None:
     files: set[str] = set()
     with compat.api.trace_files(files):
         copied = contextvars.copy_context()
-        assert copied.run(open_values, trace_files.SHIM) == [files]
-    assert copied.run(open_values, trace_files.SHIM) == []
+        assert copied.run(trace_files.SHIM.scopes.values) == [files]
+    assert copied.run(trace_files.SHIM.scopes.values) == []
 
 
 def function(text: str) -> str:

@@ -358,8 +358,7 @@ def fail(wrapper):
     raise RuntimeError("cannot be made")
 
 for shim in all_shims():
-    shim.replacements = dict.fromkeys(shim.replacements, fail)
-    shim.native_replacements = dict.fromkeys(shim.native_replacements, fail)
+    shim.replacements = {key: dict.fromkeys(given, fail) for key, given in shim.replacements.items()}
 for kind in ("fix", "speed", "policy"):
     compat.install(kind=kind)
 warnings.simplefilter("ignore")

@@ -65,7 +65,7 @@ def taken_out_while_another_thread_imports(in_the_middle: bool) -> None:
     from compat import installation
     from compat.shims.cache_dir import SHIM
 
-    acts, make = [], SHIM.late_patch
+    acts, make = [], SHIM.patch
     installation.Watcher.start = lambda watcher: acts.append(watcher.act)
     compat.install("cache_dir")
     from torch._inductor import compile_worker, utils  # noqa: F401
@@ -74,12 +74,13 @@ def taken_out_while_another_thread_imports(in_the_middle: bool) -> None:
     functions = utils.python_subprocess_env, cache_dir_utils.default_cache_dir
     codes = [function.__code__ for function in functions]
 
-    def late_patch(module: str) -> Any:
-        compat.uninstall("cache_dir")
-        return make(module)
+    def patch(key: str) -> Any:
+        if key in SHIM.late:
+            compat.uninstall("cache_dir")
+        return make(key)
 
     if in_the_middle:
-        SHIM.late_patch = late_patch
+        SHIM.patch = patch
     else:
         compat.uninstall("cache_dir")
     assert len(acts) == 2

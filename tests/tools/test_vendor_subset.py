@@ -154,7 +154,7 @@ def said(place: Path, code: str) -> str:
 
 def test_an_adapter_names_the_shims_of_the_copy_alone(place: Path) -> None:
     vendored(place, "--torch", ">=2.14", "--shims", "pattern_kwargs", "lazy_graph_module")
-    code = "from compat.adapters import NAMES, expected_modes; print(NAMES, expected_modes((2, 14)))"
+    code = "from compat import adapters, version; print(adapters.NAMES, adapters.modes_for(version.parse('2.14')))"
     modes = "{'lazy_graph_module': 'native', 'pattern_kwargs': 'backport'}"
     assert said(place, code) == f"('lazy_graph_module', 'pattern_kwargs') {modes}\n"
 

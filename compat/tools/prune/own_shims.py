@@ -5,10 +5,11 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 from ... import version
-from ...adapters import NEWEST_FIRST, adapter_for
+from ...adapters import NEWEST_FIRST, minor_of
 from ...shims.base import Shim, all_shims
 from ..scan.support import Modes, known, removal
 from .pins import Range
@@ -55,12 +56,20 @@ def verdicts(torches: Range) -> list[Verdict]:
 
 
 def _adapters(torches: Range) -> Iterator[Verdict]:
-    used = {adapter.__name__ for text in _examples(torches) if (adapter := adapter_for(version.parse(text)))}
+    used = {adapter_for(text) for text in _examples(torches)}
     for adapter in NEWEST_FIRST:
-        name = adapter.__name__
-        here = tuple(torch for torch in known() if torch in torches and adapter_for(version.parse(torch)) is adapter)
-        why = "it speaks for torches in this range" if name in used else "no torch in this range is spoken for by it"
-        yield Verdict(f"adapter {name.rpartition('.')[2]}", name not in used, here, why)
+        name = adapter.__name__.rpartition(".")[2]
+        here = tuple(torch for torch in known() if torch in torches and adapter_for(torch) is adapter)
+        goes = adapter not in used
+        why = "no torch in this range is spoken for by it" if goes else "it speaks for torches in this range"
+        yield Verdict(f"adapter {name}", goes, here, why)
+
+
+def adapter_for(torch: str) -> ModuleType | None:
+    """Return the newest adapter that is not newer than a version of torch, or None."""
+    parsed = version.parse(torch)
+    release = parsed.release if parsed else ()
+    return next((adapter for adapter in NEWEST_FIRST if release >= minor_of(adapter)), None)
 
 
 def _examples(torches: Range) -> Iterator[str]:
