@@ -13,10 +13,11 @@ while IFS= read -r line; do
 done <<< "${COMPAT_PATH:-}"
 
 case "${COMPAT_COMMAND:-}" in
-  status) arguments=(status) ;;
+  status | check) arguments=("$COMPAT_COMMAND") ;;
   scan)
     [ ${#paths[@]} -gt 0 ] || fail "the command scan needs the input path"
     arguments=(scan "${paths[@]}")
+    if [ -n "${COMPAT_CALLS:-}" ]; then arguments+=(--calls "$COMPAT_CALLS"); fi
     if [ -n "${COMPAT_AGAINST:-}" ]; then arguments+=(--against "$COMPAT_AGAINST"); fi
     ;;
   prune)
@@ -31,7 +32,7 @@ case "${COMPAT_COMMAND:-}" in
     [ ${#paths[@]} -eq 1 ] || fail "the command vendor-check needs one path"
     arguments=(vendor "${paths[0]}" --check)
     ;;
-  *) fail "command is '${COMPAT_COMMAND:-}'; it can be status, scan, prune or vendor-check" ;;
+  *) fail "command is '${COMPAT_COMMAND:-}'; it can be status, check, scan, prune or vendor-check" ;;
 esac
 
 python=${COMPAT_PYTHON:-python}

@@ -16,7 +16,7 @@ from .reporting import as_json, as_table, status
 # `_MODULES`, with `add_arguments(parser)` and `run(**options) -> int`.
 TOOLS = {
     "check": "run the reproducer of each shim on this torch",
-    "demo": "compare a transformer with and without the two speed shims",
+    "demo": "split and compile a transformer with and without two shims",
     "scan": "report which mode each shim gets on torches that are read, not installed",
     "prune": "list the code that no torch in a range needs",
     "vendor": "copy the runtime into an engine's tree, or check such a copy",
@@ -87,8 +87,8 @@ def _tool(name: str) -> ModuleType:
         return importlib.import_module(path)
     except ModuleNotFoundError as error:
         if error.name in (f"{__package__}.tools", path):
-            copy = f"this copy of compat is vendored, without `{name}`"
-            raise CompatError(f"{copy}: run an installed one") from error
+            lacks = f"this vendored copy of compat has no command `{name}`"
+            raise CompatError(f"{lacks}; run it from an installed compat") from error
         raise
 
 

@@ -4,8 +4,10 @@ Each function stands for private names that move between releases of torch, or f
 patch that engines put around a call. Requirements choose how it works on this torch, as
 they do for a shim. `compat.status()` lists each function with its mode, as kind "api".
 
-These calls are asked for by name, so none does nothing in silence. If this torch cannot
-have it, or if `TORCH_COMPAT=noop` is set, `UnsupportedError` gives the reason.
+These calls are asked for by name, so a call never silently does nothing. If this torch
+cannot have it, or if `TORCH_COMPAT=noop` is set, `UnsupportedError` gives the reason.
+Calls that need nothing but torch work in any case: `custom_class_base`, and
+`standalone_compile` without a fake mode.
 """
 
 from __future__ import annotations

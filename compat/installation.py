@@ -155,8 +155,8 @@ def install(*names: str, mode: Mode = "auto", kind: Kind = "fix") -> None:
 
     Raises:
         ValueError: a name or a word is unknown, or the name is one of `compat.api`.
-        UnsupportedError: the mode was asked for by name, and this torch cannot have
-            it. Never under "auto".
+        UnsupportedError: the argument or the environment asks for a mode by its name,
+            and this torch cannot have it.
 
     """
     shims = _chosen(names, kind)
@@ -178,15 +178,16 @@ def install(*names: str, mode: Mode = "auto", kind: Kind = "fix") -> None:
 def uninstall(*names: str, kind: Kind = "fix") -> None:
     """Take back one `install` of each shim. The last one leaves torch as it was.
 
-    A shim that is not installed, or not by this copy of compat, is passed over. Safe
-    in threads and under interruption.
+    A shim that is not installed, or not by this copy of compat, is ignored. Safe in
+    threads and under interruption.
 
     Args:
         names: of shims. Without names: every shim of this kind.
         kind: as for `install`.
 
     Raises:
-        ValueError: a name is unknown. The message lists the known ones.
+        ValueError: a name or the kind is unknown, or the name is one of `compat.api`.
+            The message lists the known ones.
 
     """
     last = [_entries(shim)[-1:] for shim in _chosen(names, kind)]
@@ -209,7 +210,7 @@ def cache_key() -> str:
     tell, this imports them.
 
     Raises:
-        ValueError: an environment variable holds an unknown word.
+        ValueError: an environment variable names no mode.
 
     """
     for entry in _own_installs():

@@ -59,7 +59,7 @@ def status() -> tuple[ShimStatus, ...]:
         vendored copy come last, with the mode `noop` and the reason.
 
     Raises:
-        ValueError: an environment variable holds an unknown word.
+        ValueError: an environment variable names no mode.
 
     Imports no torch module, except if the environment asks for a mode by name that
     source cannot decide. Installed shims act now if an import was not noticed. Safe

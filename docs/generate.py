@@ -21,7 +21,7 @@ import re
 import sys
 import typing
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -214,18 +214,20 @@ def symptom(name: str) -> str:
 
 
 def affected(name: str) -> str:
-    """Name the recorded torches that lack the behaviour and that the backport fits: "2.9.1 to 2.12.1"."""
+    """Name the recorded torches that get the backport, as in "2.9.1 to 2.12.1", and those that get it by name alone."""
     (path,) = (ROOT / "compat" / "tools").rglob("support.json")
-    live = {torch: given["live"] for torch, given in json.loads(path.read_text("utf-8")).items()}
-    runs: list[list[str]] = [[]]
-    for torch, shims in live.items():
-        given = shims.get(name, {})
-        if (given.get("native"), given.get("backport")) == ("no", "yes"):
-            runs[-1].append(torch)
-        elif runs[-1]:
-            runs.append([])
-    told = [run[0] if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs if run]
-    return ", ".join(told) or NOT_RECORDED
+    recorded = json.loads(path.read_text("utf-8"))
+    given = {torch: about["live"].get(name, {}) for torch, about in recorded.items()}
+    unasked = runs({torch: modes.get("auto") == "backport" for torch, modes in given.items()})
+    fits = {torch: (modes.get("native"), modes.get("backport")) == ("no", "yes") for torch, modes in given.items()}
+    by_name = "" if runs(fits) == unasked else f' (`mode="backport"`: {runs(fits)})'
+    return f"{unasked}{by_name}" or NOT_RECORDED
+
+
+def runs(chosen: dict[str, bool]) -> str:
+    """Name the chosen torches: those that follow each other as "2.9.1 to 2.12.1"."""
+    groups = [[torch for torch, _ in group] for is_in, group in groupby(chosen.items(), lambda item: item[1]) if is_in]
+    return ", ".join(group[0] if len(group) == 1 else f"{group[0]} to {group[-1]}" for group in groups)
 
 
 # --- CONTRIBUTING.md: the files that it shows ---

@@ -146,7 +146,7 @@ class Shim:
         functions = tuple([function_at(target) for target in replacements])
         known = patches.by_functions.get(functions)  # type: ignore[arg-type]
         if known is None:
-            # Those of a mode; the replacements that come late have none.
+            # A mode has some. The replacements that come late have none.
             requirements: tuple[Requirement, ...] = getattr(self, key, ())
             if None in functions or not _all_hold(requirements):
                 return patches.latest

@@ -31,19 +31,18 @@ _PYBIND11 = ("pybind11", "is not pickleable")  # parts of pybind11's own message
 def _replace_dumps(wrapper: Wrapper) -> Callable[..., Any]:
     """Have `dumps` bypass the cache for more errors."""
 
-    # Linters of engines forbid importing it by a statement.
-    unpicklable = sys.modules["pickle"].PicklingError
+    codecache = sys.modules[_CACHE]
 
     def dumps(pickler: Any, obj: Any) -> Any:
         try:
             return wrapper.next(pickler, obj)
-        except (ValueError, unpicklable, RuntimeError) as error:
+        except (ValueError, codecache.pickle.PicklingError, RuntimeError) as error:
             by_pybind11 = all(words in str(error) for words in _PYBIND11)
             if isinstance(error, RuntimeError) and not by_pybind11:
                 raise
             # The message and the logger that torch uses for the errors that it catches.
             logging.getLogger(_CACHE).warning(_MESSAGE, exc_info=True)
-            raise sys.modules[_CACHE].BypassFxGraphCache(_MESSAGE) from error
+            raise codecache.BypassFxGraphCache(_MESSAGE) from error
 
     return dumps
 
@@ -60,6 +59,7 @@ SHIM = Shim(
         Symbol(_TARGET, "function"),
         Parameters(_TARGET, ("self", "obj")),
         Refers(_TARGET, "BypassFxGraphCache"),
+        Symbol(f"{_CACHE}:pickle", "value"),
         Symbol(_BYPASS, "class"),
     ),
     replacements={_TARGET: _replace_dumps},

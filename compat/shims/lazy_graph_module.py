@@ -105,8 +105,8 @@ def lazy_graph_module(enabled: bool = True, *, mode: Mode = "auto") -> Context:
 
     Applies to `split_module`, and to all else in torch that builds through
     `_make_graph_module`. Holds for the thread or asyncio task that enters the context,
-    until it is left. There, torch's own `_use_lazy_graph_module` has no say meanwhile.
-    Can be nested, entered again, and used as a decorator.
+    until it is left. Inside, torch's own `_use_lazy_graph_module` has no effect. Can be
+    nested, entered again, and used as a decorator.
 
     Args:
         enabled: False asks for plain GraphModules, also inside a context that asks for
@@ -118,7 +118,8 @@ def lazy_graph_module(enabled: bool = True, *, mode: Mode = "auto") -> Context:
 
     Raises:
         ValueError: the mode is unknown.
-        UnsupportedError: a mode asked for by name cannot be had. Never under "auto".
+        UnsupportedError: the argument or the environment asks for a mode by its name,
+            and this torch cannot have it.
 
     Source: pytorch#177907.
 
@@ -129,7 +130,7 @@ def lazy_graph_module(enabled: bool = True, *, mode: Mode = "auto") -> Context:
 def force_recompile(gm: Any) -> int:
     """Run every deferred recompile in a module tree.
 
-    Afterwards no lazy GraphModule in it is without its code.
+    Afterwards every lazy GraphModule in the tree has its code.
 
     Args:
         gm: any torch.nn.Module.

@@ -58,8 +58,9 @@ def register_custom_class(
     """Register a custom (opaque) class, so that custom operators can take its objects.
 
     `torch._library.opaque_object.register_custom_class` from 2.14 on, and
-    `register_opaque_type` from 2.10 to 2.13. The words are those of 2.14: a "constant"
-    class was a "value", and a "symbolic" one a "reference". None of them warns.
+    `register_opaque_type` from 2.10 to 2.13. The types have their names of 2.14: a
+    "constant" class was a "value", and a "symbolic" one a "reference". The call warns
+    on no torch.
 
     Args:
         cls: a subclass of `custom_class_base()`.
@@ -70,7 +71,7 @@ def register_custom_class(
         reconstruct_fn: rebuilds an object after a compile (from 2.12 on).
 
     Raises:
-        ValueError: the word for the type is unknown. Torch raises it for a class that
+        ValueError: the type is unknown. Torch raises it for a class that
             cannot be registered.
         TypeError: torch misses a base class or a method (`__eq__`, `__hash__`,
             `__fx_repr__`; on 2.10 `__repr__`).

@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-
 import torch
 
 from ..quick import compile_quickly
 
 FIXED = (2, 11)
-ERRORS = (
-    ValueError("unsupported layout"),
-    sys.modules["pickle"].PicklingError("no"),
-    RuntimeError(
-        "<pybind11_builtins.pybind11_object object at 0x0> is not pickleable."
-    ),
-    TypeError("no"),
-)
 
 
 class Key:
@@ -28,8 +18,17 @@ class Key:
 
 
 def outcome() -> str:
-    from torch._inductor import config
+    from torch._inductor import codecache, config
     from torch._inductor.custom_graph_pass import CustomGraphPass
+
+    errors = (
+        ValueError("unsupported layout"),
+        codecache.pickle.PicklingError("no"),
+        RuntimeError(
+            "<pybind11_builtins.pybind11_object object at 0x0> is not pickleable."
+        ),
+        TypeError("no"),
+    )
 
     class Pass(CustomGraphPass):
         def __init__(self, error: Exception) -> None:
@@ -42,7 +41,7 @@ def outcome() -> str:
             return Key(self.error)
 
     failed = []
-    for error in ERRORS:
+    for error in errors:
         torch._dynamo.reset()
         with compile_quickly(), config.patch(post_grad_custom_pre_pass=Pass(error)):
             try:

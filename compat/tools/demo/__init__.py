@@ -1,4 +1,4 @@
-"""`python -m compat demo`: compare a transformer with and without the two speed shims."""
+"""`python -m compat demo`: compare a transformer with and without `lazy_graph_module` and `realize_on_reuse`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compare a transformer with and without the two speed shims, and print two tables."""
+"""Compare a transformer with and without `lazy_graph_module` and `realize_on_reuse`, and print two tables."""
 
 from __future__ import annotations
 
