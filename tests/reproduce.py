@@ -17,9 +17,10 @@ from pathlib import Path
 
 from helpers.warm import Warm
 
-from compat.selfcheck import declared
-
 HERE = Path(__file__).parent
+sys.path.append(str(HERE.parent))  # for a checkout that is not installed
+
+from compat.selfcheck import declared  # noqa: E402
 
 
 def here(name: str, shim: bool, folder: str) -> str:

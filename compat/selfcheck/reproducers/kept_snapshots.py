@@ -19,8 +19,7 @@ def outcome() -> str:
     )
     cases: dict[str, Callable[..., torch.Tensor]]
     cases = {"an op": op, "a result": result, "a gradient": gradient, "an index": index}
-    with compile_quickly():
-        wrong = [name for name, case in cases.items() if not same(case)]
+    wrong = [name for name, case in cases.items() if not same(case)]
     return f"wrong values from {', '.join(wrong)}" if wrong else "right"
 
 
@@ -58,12 +57,15 @@ def gradient(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
 def same(case: Callable[..., torch.Tensor]) -> bool:
     torch._dynamo.reset()
     results = []
-    for function in (case, torch.compile(case, fullgraph=True)):
-        x = torch.arange(16.0).view(4, 4) / 8
-        if case is gradient:
-            weight = torch.ones(4, 4, requires_grad=True)
-            function(x, weight).backward()
-            results.append([weight.grad, x])
-        else:
-            results.append([function(x), x])
+    # A copy goes before any C++ is made, so most cases need none. The operator that
+    # writes by index refuses what the C++ does wrong.
+    with compile_quickly(call_operators=case is not index):
+        for function in (case, torch.compile(case, fullgraph=True)):
+            x = torch.arange(16.0).view(4, 4) / 8
+            if case is gradient:
+                weight = torch.ones(4, 4, requires_grad=True)
+                function(x, weight).backward()
+                results.append([weight.grad, x])
+            else:
+                results.append([function(x), x])
     return all(map(torch.equal, *results))
