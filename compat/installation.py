@@ -33,7 +33,7 @@ class Install:
     def arm(self) -> None:
         """Act now or when torch's modules come. Raises what `preview` raises.
 
-        Also raises UnsupportedError if a mode asked for by name could not be put in.
+        Also raises UnsupportedError if a mode asked for by name cannot be applied.
         """
         asked, _ = requested_mode(self.shim, self.mode)
         # Reading torch's source takes longest, so `auto` puts it off.
@@ -56,7 +56,7 @@ class Install:
         try:
             self.settle()
         except Exception as error:  # noqa: BLE001 (this may be an import of torch's)
-            # Take out all of it: all of a shim's replacements are in, or none.
+            # Take out all of it: all of a shim's replacements apply, or none.
             self._take_out()
             self.error = self.shim.warn_of(error)
 
@@ -67,7 +67,7 @@ class Install:
             self.act()
 
     def settle(self) -> None:
-        """Put in what is not in yet. Doing it twice does no harm."""
+        """Apply the patches that are not applied yet. Doing it twice does no harm."""
         if self.removed:
             return
         try:

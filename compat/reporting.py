@@ -32,7 +32,7 @@ class ShimStatus(NamedTuple):
         active: whether it is in force anywhere in this process right now.
         error: what kept it out, as "Type: text"; "" if nothing did.
         upstream: where the behaviour, or the defect, is on record.
-        changes_codegen: whether it is part of cache keys while it is in.
+        changes_codegen: whether it is part of cache keys while it is active.
 
     """
 
@@ -97,9 +97,9 @@ def status_of(shim: Shim) -> ShimStatus:
 
 
 def _left_out(name: str) -> ShimStatus:
-    """Return the row of a shim that this copy lacks. Another copy may have it in."""
+    """Return the row of a shim that this copy lacks. Another copy may have it."""
     kind, why = LEFT_OUT[name]
-    active = any(patch.owner.partition("/")[0] == name for patch in claimed())
+    active = any(patch.name.partition("/")[0] == name for patch in claimed())
     reason = f"left out of this copy of compat: {why}"
     return ShimStatus(name, kind, "noop", reason, (), active, "", "", False)
 

@@ -1,4 +1,4 @@
-"""Shims that change generated code change the keys of compile caches while they are in.
+"""While a shim that changes generated code is active, it changes compile cache keys.
 
 Torch's own caches (FX graph, AOTAutograd, autotuning, PGO) mix
 `torch.compiler.config.cache_key_tag` into their keys. Otherwise a warm cache hides a
@@ -31,12 +31,12 @@ class CodegenPatch(Patch):
     """
 
     def __init__(
-        self, replacements: Replacements, token: Callable[[], str], owner: str = ""
+        self, replacements: Replacements, token: Callable[[], str], name: str = ""
     ) -> None:
         self.token = token
         # Held, for torch may have left sys.modules by the time the patch goes.
         self.config = sys.modules["torch.compiler.config"]
-        super().__init__(replacements, owner)
+        super().__init__(replacements, name)
 
     def reconcile(self) -> None:
         # The tag comes before the patch and goes after it: code that another thread

@@ -68,7 +68,7 @@ class Context(ContextDecorator):
     Args:
         scopes: of the shim.
         value: what the block asks for.
-        patch: to be in meanwhile; None for a context that does nothing.
+        patch: applied meanwhile; None for a context that does nothing.
         on_failure: called with an Exception that kept the patch out; the block then
             runs without the patch, unless this raises.
 

@@ -18,7 +18,7 @@ from .registry import in_forked_child, serialized, shared
 
 
 class Claim:
-    """One reason for a patch to be in: an open context, or an install.
+    """One reason to apply a patch: an open context, or an install.
 
     Attributes:
         thread: the thread that made the claim, or None for the whole process.
@@ -68,7 +68,7 @@ Replacements = Iterable[tuple[FunctionType, MakeReplacement]]
 class PatchPoint:
     """One function of torch that is, or was, patched.
 
-    While wrappers are in, the function's code calls the top one. Otherwise the
+    While it has wrappers, the function's code calls the top one. Otherwise the
     function has the code that it had before.
     """
 
@@ -135,17 +135,17 @@ class PatchPoint:
 
 
 class Patch:
-    """Replacements that belong together: all of them are in, or none.
+    """Replacements that belong together: all of them are applied, or none.
 
     Args:
         replacements: functions, each with a function that makes its replacement.
-        owner: identifies the patch in `claimed`.
+        name: identifies the patch in `claimed`.
 
     """
 
     @serialized
-    def __init__(self, replacements: Replacements, owner: str = "") -> None:
-        self.owner = owner
+    def __init__(self, replacements: Replacements, name: str = "") -> None:
+        self.name = name
         self.wrappers = tuple(Wrapper(*replacement) for replacement in replacements)
 
     @serialized
@@ -185,13 +185,13 @@ class Patch:
 
 
 # All open claims of all copies of `compat`, the latest last: the one place that says
-# which patches are in.
+# which patches are applied.
 claims: dict[Claim, Patch] = shared("claims/2", dict)
 _points: dict[FunctionType, PatchPoint] = shared("points/2", dict)
 
 
 def claimed() -> tuple[Patch, ...]:
-    """Return the patches that are in, in the order of their first claims."""
+    """Return the applied patches, in the order of their first claims."""
     patches = list(claims.values())
     return tuple(patches if len(patches) < 2 else dict.fromkeys(patches))
 

@@ -51,20 +51,20 @@ class LiveReader:
         return Definition("function" if is_plain else "wrapper", parameters, code, own)
 
 
-def member(owner: Any, path: str, target: str) -> Any:
+def member(holder: Any, path: str, target: str) -> Any:
     """Return the object under a dotted path, as it stands in its class or module.
 
     Looks into dictionaries instead of using getattr: a property or a module's
     `__getattr__` must not run. Raises Missing.
     """
     for name in path.split("."):
-        for space in owner.__mro__ if isinstance(owner, type) else (owner,):
+        for space in holder.__mro__ if isinstance(holder, type) else (holder,):
             if name in getattr(space, "__dict__", ()):
-                owner = space.__dict__[name]
+                holder = space.__dict__[name]
                 break
         else:
             raise Missing(f"{target} does not exist")
-    return owner
+    return holder
 
 
 def _unwrapped(function: Any) -> Any:

@@ -20,15 +20,15 @@ _CACHE = 0  # from Python 3.11 on, space that instructions keep for the interpre
 def redirect_calls(
     code: CodeType, old: tuple[str, str], new: tuple[str, str]
 ) -> CodeType | None:
-    """Return the code with each call of `x.owner.name(...)` going elsewhere.
+    """Return the code with each call of `x.module.name(...)` going elsewhere.
 
     Only the names at the calls change. Other uses of the old names (annotations,
     isinstance) stay, and so do line numbers and stack size.
 
     Args:
         code: of any function.
-        old: `(owner, name)` as called now.
-        new: `(owner, name)` to call instead.
+        old: `(module, name)` as called now.
+        new: `(module, name)` to call instead.
 
     Returns:
         The new code, or None if the code has no such call, or has so many names that
@@ -38,22 +38,23 @@ def redirect_calls(
     if not set(old) <= set(code.co_names):
         return None
     names = (*code.co_names, *new)
-    owner = code.co_names.index(old[0]) << _SHIFT
+    module = code.co_names.index(old[0]) << _SHIFT
     method = (code.co_names.index(old[1]) << _SHIFT) | _SHIFT
-    new_owner = (len(names) - 2) << _SHIFT
+    new_module = (len(names) - 2) << _SHIFT
     new_method = ((len(names) - 1) << _SHIFT) | _SHIFT
     # If each index fits one byte, no instruction has an EXTENDED_ARG in front.
-    if max(owner, method, new_method) > 255:
+    if max(module, method, new_method) > 255:
         return None
     raw = bytearray(code.co_code)
-    load_owner, load_method = bytes((_LOAD_ATTR, owner)), bytes((_LOAD_METHOD, method))
+    load_module = bytes((_LOAD_ATTR, module))
+    load_method = bytes((_LOAD_METHOD, method))
     found, at = False, raw.find(load_method)
     while at != -1:
         before = at - 2
-        while raw[before] == _CACHE:  # ends: the owner is loaded before the method
+        while raw[before] == _CACHE:  # ends: the module is loaded before the method
             before -= 2
-        if at % 2 == 0 and raw[before : before + 2] == load_owner:
-            raw[before + 1], raw[at + 1] = new_owner, new_method
+        if at % 2 == 0 and raw[before : before + 2] == load_module:
+            raw[before + 1], raw[at + 1] = new_module, new_method
             found = True
         at = raw.find(load_method, at + 1)
     return code.replace(co_code=bytes(raw), co_names=names) if found else None

@@ -1,7 +1,8 @@
 """The base of every shim: a value that says what goes into torch, and when.
 
 A shim whose replacements change generated code is part of the compile caches' keys
-while it is in. A shim with scopes can also be used by `with`, for one thread or task.
+while it is active. A shim with scopes can also be used by `with`, for one thread or
+task.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ class Shim:
         name: also the name of its file, and of its line in the newest adapter.
         kind: "fix", "speed", "policy" or "api".
         upstream: where the behaviour, or the defect, is on record.
-        changes_codegen: whether it is part of cache keys while it is in.
+        changes_codegen: whether it is part of cache keys while it is active.
         revision: of our implementation. It goes up when patched torch behaves
             differently from before.
         native: requirements under which torch has the behaviour itself.
@@ -127,7 +128,7 @@ class Shim:
     @property
     def active(self) -> bool:
         """Return whether it is in force anywhere in this process, by any copy."""
-        return any(patch.owner == self.token for patch in claimed())
+        return any(patch.name == self.token for patch in claimed())
 
     def patch(self, key: str) -> Patch | None:
         """Return the patch of the functions that torch has now; None if none is needed.
@@ -216,7 +217,7 @@ class Shim:
         return text
 
     def explain(self, error: str) -> str:
-        """Return the sentence that says why the shim is not in."""
+        """Return the sentence that says why the shim is not active."""
         return f"{self.name} could not be put into torch, which stays as it is: {error}"
 
 

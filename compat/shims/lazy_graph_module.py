@@ -48,21 +48,21 @@ _SWITCH = (
 
 
 class _Calls(NamedTuple):
-    """The body calls `x.owner.name(...)` in a form that can be redirected."""
+    """The body calls `x.module.name(...)` in a form that can be redirected."""
 
     target: str
-    owner: str
+    module: str
     name: str
 
     def explain_failure(self, definition: Definition) -> str | None:
         if definition.code is None:
             return f"it is a {definition.kind}"
-        old = (self.owner, self.name)
+        old = (self.module, self.name)
         redirected = redirect_calls(definition.code, old, ("_", "_"))
         return None if redirected else "its body does not"
 
     def __str__(self) -> str:
-        return f"{self.target} calls {self.owner}.{self.name}"
+        return f"{self.target} calls {self.module}.{self.name}"
 
 
 def _replace_choice(wrapper: Wrapper) -> Callable[..., Any]:

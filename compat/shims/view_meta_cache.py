@@ -6,7 +6,7 @@ view, `_unsafe_view` and `resize_`, return their size as a reference to memory t
 already freed, and AOTAutograd pickles that memory.
 Upstream: pytorch#185861 and pytorch#184774, in 2.14.
 Affected: up to 2.13. Cache entries that torch saved without the shim stay wrong. So the
-shim is part of the cache keys, and torch does not read these entries while it is in.
+shim is part of the cache keys: while it is active, torch does not read these entries.
 Removal: when no supported torch is older than 2.14.
 """
 

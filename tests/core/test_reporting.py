@@ -301,7 +301,7 @@ def test_every_function_works_without_torch(python, flags, hide, arguments):
 
 @pytest.mark.parametrize(
     ("missing", "said"),
-    [("compat.tools.scan", "vendored, without `scan`"), ("numpy", "needs numpy, which is not installed")],
+    [("compat.tools.scan", "has no command `scan`"), ("numpy", "needs numpy, which is not installed")],
 )
 def test_unavailable_tool_prints_one_sentence_and_exits_with_2(missing, said, monkeypatch, capsys):
     def import_module(name, package=None):
