@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any, Literal, NamedTuple, Protocol, get_args, runtime_checkable
 
 from . import version
-from .adapters import modes_for
+from .adapters import VENDORED_FOR, is_left_out, modes_for
 from .errors import UnsupportedError
 from .patching.import_hook import is_imported
 from .patching.patch import original_of
@@ -216,7 +216,7 @@ def _success(
     else:
         what = f"the backport fits torch {torch}"
     by = "" if auto else f", and {why}"
-    surprise = auto and mode != expected
+    surprise = auto and mode != expected and not is_left_out(version.parse(torch))
     though = f", though by its number it should be {expected}" if surprise else ""
     return f"{what}: {deciding.requirement}{by}{though}"
 
@@ -231,7 +231,7 @@ def _no_mode(torch: str, failed: dict[str, Answer], lacking: str) -> str:
         return f"torch {torch} neither has it nor fits the backport; {lacking}"
     if failed["native"].holds is None:
         return f"torch {torch}: not decided from source text; {lacking}"
-    return (
-        f"torch {torch} lacks it and is no torch that gets the backport unasked; "
-        "mode='backport' works here"
-    )
+    why = " and is no torch that gets the backport unasked"
+    if is_left_out(version.parse(torch)):
+        why = f", and this copy of compat was vendored for torch {VENDORED_FOR}"
+    return f"torch {torch} lacks it{why}; mode='backport' works here"

@@ -45,6 +45,17 @@ def _named(adapter: ModuleType) -> dict[str, str]:
     return {k: v for k, v in found if not k.startswith("_") and isinstance(v, str)}
 
 
+# In a vendored copy without the adapters of older torches: the range that it is for.
+# `vendor` writes it into the copy.
+VENDORED_FOR = ""
+
+
+def is_left_out(version: Any) -> bool:
+    """Return whether this vendored copy lacks the adapter of a torch; None: no."""
+    known = bool(VENDORED_FOR and version)
+    return known and version.release < minor_of(NEWEST_FIRST[-1])
+
+
 # Every shim, in the order of the newest adapter.
 NAMES: tuple[str, ...] = tuple(_named(NEWEST_FIRST[0]))
 

@@ -50,15 +50,16 @@ class Subset(NamedTuple):
     def trim(self, path: str, source: bytes) -> bytes:
         """Remove the imports of modules that are left out, and the lines that list their names.
 
-        An adapter loses the lines of left-out shims. `shims/__init__.py` gets these shims with their reasons, for
-        `status`.
+        An adapter loses the lines of left-out shims. `shims/__init__.py` gets these shims with their reasons, and
+        `adapters/__init__.py` the range if adapters are left out, both for `status`.
         """
         if path in ("__init__.py", "api.py"):
             return _without(source, {f"shims.{name}" for name in self.left_out} | ({"api"} if not self.api else set()))
         if path.startswith("adapters/torch_"):
             return _without_settings(source, self.left_out)
         if path == "adapters/__init__.py":
-            return _without(source, set(self.adapters))
+            made_for = json.dumps(self.torch if self.adapters else "").encode()
+            return _without(source, set(self.adapters)).replace(b'VENDORED_FOR = ""', b"VENDORED_FOR = " + made_for, 1)
         if path == "shims/__init__.py":
             return _without(source, self.left_out).replace(b"] = {}\n", f"] = {_listed(self.left_out)}\n".encode(), 1)
         return source
@@ -87,7 +88,7 @@ def subset(torch: str | None, shims: Collection[str] | None, reproducers: bool =
     needed = _needed({name for name in (NAMES if asked is None else asked) if name not in unused})
     if not needed:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in unused.items() if name in (asked or NAMES))
-        raise ValueError(f"a copy with these --shims for torch {torch} would be empty: {reasons}")
+        raise ValueError(f"a copy with these --shims for torch {torch} would be empty; {reasons}")
     left_out = {name: unused.get(name, "not among --shims") for name in NAMES if name not in needed}
     helpers = tuple(sorted(name for name in _modules() if re.match("_[^_]", name) and name not in needed))
     api = any(shim.kind == "api" for shim in all_shims() if shim.name in needed)
@@ -171,9 +172,9 @@ def _unused(shim: Shim, torches: list[str], text: str) -> str:
     modes: list[Modes | None] = [known()[torch]["live"].get(shim.name) for torch in torches]
     got = [(mode["auto"], mode["backport"]) if mode else ("undecided", "undecided") for mode in modes]
     if shim.kind == "fix" and all(auto == "native" for auto, _ in got):
-        return f"every torch {text} has it"  # a fix that is native does nothing
+        return f"vendored for torch {text}, which has it"  # a fix that is native does nothing
     if all((auto, backport) == ("noop", "no") for auto, backport in got):
-        return f"no torch {text} fits it"
+        return f"vendored for torch {text}, where it cannot work"
     return ""
 
 

@@ -106,12 +106,12 @@ def test_named_shims_are_kept_with_the_shims_that_they_import() -> None:
 
 def test_a_named_shim_that_no_torch_can_use_is_left_out_with_the_reason() -> None:
     left_out = subset(">=2.14", ["fx_strides", "pattern_matcher_dtypes"]).left_out
-    assert left_out["fx_strides"] == "every torch >=2.14 has it"
+    assert left_out["fx_strides"] == "vendored for torch >=2.14, which has it"
     assert "pattern_matcher_dtypes" not in left_out
 
 
 @pytest.mark.parametrize(("options", "said"), [
-    (["--torch", ">=2.14", "--shims", "fx_strides"], "would be empty: fx_strides: every torch >=2.14 has it"),
+    (["--torch", ">=2.14", "--shims", "fx_strides"], "empty; fx_strides: vendored for torch >=2.14, which has it"),
     (["--torch", "new"], "--torch is 'new'; it can be a version specifier such as '>=2.14'"),
     (["--torch", "<1.0"], "there is no torch version in it"),
     (["--shims", "nothing"], "there is no shim 'nothing'"),
@@ -145,9 +145,10 @@ def test_a_smaller_copy_lacks_the_files_and_every_mention_in_imports(place: Path
     assert adapters.count("torch_2_14,\n") == 2
 
 
-def said(place: Path, code: str) -> str:
+def said(place: Path, code: str, *arguments: str) -> str:
     """Return what a new Python prints that imports the copy."""
-    done = subprocess.run([sys.executable, "-c", code], cwd=place, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -244,7 +245,42 @@ def test_a_smaller_copy_says_which_shims_were_left_out(place: Path) -> None:
     reasons = {name: why for name, kind, *rest, why in rows if [kind, *rest] == ["fix", "noop", False]}
     for name, why in manifest(copy)["left_out"].items():
         assert reasons[name] == f"left out of this copy of compat: {why}"
-    assert error.startswith("fx_strides was left out of this copy of compat (every torch >=2.14 has it); ")
+    why = "vendored for torch >=2.14, which has it"
+    assert error.startswith(f"fx_strides was left out of this copy of compat ({why}); ")
+
+
+# Decide for a torch that lacks the behaviour, and for one that has it.
+DECIDE = """
+import sys
+from compat import selection
+from compat.probe.requirements import Answer
+class Shim:
+    name, native, backport = "pattern_matcher_dtypes", ("native",), ("backport",)
+for has_it in (False, True):
+    selection.answer = lambda required, reader: Answer("X", has_it or required == "backport", "")
+    print(selection.decide(Shim, "auto", "", sys.argv[1], object()).reason)
+"""
+OLDER = "torch {} lacks it, and this copy of compat was vendored for torch >=2.14; mode='backport' works here"
+UNKNOWN = "torch {} lacks it and is no torch that gets the backport unasked; mode='backport' works here"
+FITS = "torch {} lacks it and the backport fits: X"
+
+
+@pytest.mark.parametrize(("torch", "lacks_it", "surprise"), [
+    ("2.11.0", OLDER, ""),
+    ("1.2", OLDER, ""),
+    ("2.14.0a0+git1", FITS, ", though by its number it should be backport"),
+    ("2.15.0", FITS, ", though by its number it should be backport"),
+    ("odd", UNKNOWN, ", though by its number it should be noop"),
+])  # fmt: skip
+def test_a_copy_names_its_range_to_an_older_torch(torch: str, lacks_it: str, surprise: str, place: Path) -> None:
+    vendored(place, "--torch", ">=2.14")
+    has_it = f"torch {torch} has it: X{surprise}"
+    assert said(place, DECIDE, torch).splitlines() == [lacks_it.format(torch), has_it]
+
+
+def test_a_copy_with_the_oldest_adapter_names_no_range(place: Path) -> None:
+    vendored(place, "--torch", ">=2.9")
+    assert said(place, "from compat import adapters; print(repr(adapters.VENDORED_FOR))") == "''\n"
 
 
 def test_a_left_out_shim_that_another_copy_has_put_in_is_active(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -266,7 +302,7 @@ def test_the_manifest_records_how_the_copy_was_made(place: Path, header: str) ->
     copy = vendored(place, "--torch", ">=2.14", "--shims", "pattern_matcher_dtypes", "--header", header)
     read = manifest(copy)
     assert (read["torch"], read["shims"], read["header"]) == (">=2.14", ["pattern_matcher_dtypes"], HEADER)
-    assert read["left_out"]["fx_strides"] == "every torch >=2.14 has it"
+    assert read["left_out"]["fx_strides"] == "vendored for torch >=2.14, which has it"
     assert read["left_out"]["lazy_graph_module"] == "not among --shims"
     assert read["adapters_left_out"] == ["torch_2_13", "torch_2_12", "torch_2_11", "torch_2_10", "torch_2_9"]
     assert read["tested_on_torch"] == [torch for torch in vendor.TESTED if torch.startswith(("2.14", "2.15"))]
