@@ -4,6 +4,8 @@ If torch has the behaviour, it is used as it is. If torch lacks it, a tested bac
 stands in. Anywhere else nothing happens. `status()` says which of the three it is.
 """
 
+from typing import TYPE_CHECKING
+
 from . import api
 from .errors import CompatError, CompatWarning, UnsupportedError
 from .installation import cache_key, install, uninstall
@@ -34,3 +36,25 @@ __all__ = [
     "status",
     "uninstall",
 ]
+# The names that a smaller vendored copy may lack, each with a shim that it needs.
+_SHIMS = {
+    "Numerics": "realize_on_reuse",
+    "api": "trace_files",  # or another function of `api`; without any, it is left out
+    "force_recompile": "lazy_graph_module",
+    "lazy_graph_module": "lazy_graph_module",
+    "realize_on_reuse": "realize_on_reuse",
+}
+
+if not TYPE_CHECKING:  # or a type checker would accept every name
+
+    def __getattr__(name: str) -> object:
+        """Raise ImportError with the reason if the name was left out of this copy.
+
+        `from compat import name` would replace an AttributeError and its reason.
+        """
+        from .shims import LEFT_OUT, explain_missing
+
+        if _SHIMS.get(name) in LEFT_OUT:
+            reason = explain_missing(_SHIMS[name], ())
+            raise ImportError(f"{__name__}.{name}: {reason}", name=__name__)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

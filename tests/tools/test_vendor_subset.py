@@ -137,8 +137,8 @@ def test_a_smaller_copy_lacks_the_files_and_every_mention_in_imports(place: Path
     for path in copy.rglob("*.py"):
         ast.parse(path.read_bytes())
     init = (copy / "__init__.py").read_text()
-    assert "lazy_graph_module" not in init
-    assert "force_recompile" not in init
+    assert "import force_recompile" not in init
+    assert '    "lazy_graph_module",' not in init
     assert '"install"' in init
     adapters = (copy / "adapters" / "__init__.py").read_text()
     assert "torch_2_13,\n" not in adapters
@@ -281,6 +281,51 @@ def test_a_copy_names_its_range_to_an_older_torch(torch: str, lacks_it: str, sur
 def test_a_copy_with_the_oldest_adapter_names_no_range(place: Path) -> None:
     vendored(place, "--torch", ">=2.9")
     assert said(place, "from compat import adapters; print(repr(adapters.VENDORED_FOR))") == "''\n"
+
+
+# The set of docs/engines.md that stands for vLLM's `env_override`.
+ENV_OVERRIDE = [
+    "fx_strides",
+    "fx_cache_pickle",
+    "cpp_indirect_assert",
+    "aot_runtime_env",
+    "operator_str",
+    "pattern_matcher_dtypes",
+    "autotune_raw_stream",
+]
+REFUSED = """
+try:
+    {}
+except (ImportError, AttributeError) as error:
+    print(type(error).__name__, error, sep=": ")
+"""
+ADVICE = "to have it, vendor again with a wider --torch or with it among --shims"
+
+
+@pytest.mark.parametrize(("code", "what"), [
+    ("from compat import lazy_graph_module", "lazy_graph_module: lazy_graph_module"),
+    ("from compat import force_recompile", "force_recompile: lazy_graph_module"),
+    ("import compat; compat.realize_on_reuse", "realize_on_reuse: realize_on_reuse"),
+    ("from compat import api", "api: trace_files"),
+])  # fmt: skip
+def test_a_function_that_was_left_out_says_so(code: str, what: str, place: Path) -> None:
+    vendored(place, "--shims", *ENV_OVERRIDE)
+    why = f"was left out of this copy of compat (not among --shims); {ADVICE}"
+    assert said(place, REFUSED.format(code)) == f"ImportError: compat.{what} {why}\n"
+
+
+@pytest.mark.parametrize("name", ["lazy_graph_modul", "fx_strides", "__wrapped__"])
+def test_a_name_that_compat_never_has_is_an_attribute_error(name: str, place: Path) -> None:
+    vendored(place, "--shims", "pattern_matcher_dtypes")
+    error = f"AttributeError: module 'compat' has no attribute '{name}'\n"
+    assert said(place, REFUSED.format(f"import compat; compat.{name}")) == error
+
+
+def test_every_name_that_a_copy_may_lack_has_its_shim() -> None:
+    smallest = subset(None, ["pattern_matcher_dtypes"]).trim("__init__.py", Path(compat.__file__).read_bytes()).decode()
+    left_out = {name for name in compat.__all__ if f'    "{name}",\n' not in smallest}
+    assert left_out == compat._SHIMS.keys()
+    assert set(compat._SHIMS.values()) <= set(NAMES)
 
 
 def test_a_left_out_shim_that_another_copy_has_put_in_is_active(monkeypatch: pytest.MonkeyPatch) -> None:
