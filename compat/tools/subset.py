@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from .. import shims
 from ..adapters import NAMES, NEWEST_FIRST, minor_of
@@ -121,14 +121,16 @@ def _imports(path: Path) -> Iterator[str]:
 
 
 def _specifier(text: str) -> SpecifierSet:
+    """Return the range that a text names: `>=2.14`, `torch>=2.14`, `2`, `2.14`, `2.14.*` or `2.14.1`."""
     plain = re.sub(r"^torch\b\s*", "", text.strip())
+    if re.fullmatch(r"v?\d+(\.\d+)?", plain):
+        plain += ".*"
+    bare = re.match(r"v?\d", plain)
     try:
-        return SpecifierSet(f"=={plain}.*" if re.fullmatch(r"\d+\.\d+", plain) else plain)
+        if not plain:
+            raise InvalidSpecifier  # to packaging it is every version
+        return SpecifierSet(f"=={plain}" if bare else plain)
     except InvalidSpecifier:
-        pass
-    try:
-        return SpecifierSet(f"=={Version(plain)}")
-    except InvalidVersion:
         raise ValueError(f"--torch is {text!r}; it can be a version specifier such as '>=2.14'") from None
 
 

@@ -102,10 +102,10 @@ def run(
     """
     if name is not None and (not name.isidentifier() or keyword.iskeyword(name)):
         raise ValueError(f"--name is {name!r}; it can be any name that Python can import")
-    if check and (torch or shims or header or no_reproducers or whole):
+    if check and ((torch, shims, header) != (None, None, None) or no_reproducers or whole):
         words = "--torch, --shims, --header, --no-reproducers or --whole"
         raise ValueError(f"--check takes no {words}; the manifest of the copy has them")
-    text = _header(header) if header else ""
+    text = "" if header is None else _header(header)
     asked = Options(torch, None if shims is None else tuple(shims), text, not no_reproducers)
     # Replace the target of a link, not the link. Path.exists raises for some names; os.path.exists does not.
     there = name is None and os.path.exists(os.path.join(dest, MANIFEST))

@@ -73,6 +73,22 @@ def test_shims_that_no_torch_in_the_range_can_use_are_left_out(torch: str, gone:
     assert all(shim not in left_out for shim in ("lazy_graph_module", "realize_on_reuse"))  # an engine calls them
 
 
+@pytest.mark.parametrize(("torch", "same"), [
+    ("2", ">=2,<3"),
+    ("2.*", ">=2,<3"),
+    ("v2", ">=2,<3"),
+    ("2.14", "==2.14.*"),
+    ("2.14.*", "==2.14.*"),
+    ("2.14.1", "==2.14.1"),
+    ("2.14.1.*", "==2.14.1"),
+    (" torch 2.14.1 ", "==2.14.1"),
+])  # fmt: skip
+def test_a_bare_version_is_a_range(torch: str, same: str) -> None:
+    chosen, other = subset(torch, None), subset(same, None)
+    assert (chosen.left_out.keys(), chosen.adapters) == (other.left_out.keys(), other.adapters)
+    assert [*map(chosen.covers, vendor.TESTED)] == [*map(other.covers, vendor.TESTED)]
+
+
 @pytest.mark.parametrize(("torch", "oldest"), [
     (">=2.14", "torch_2_14"),
     ("==2.14.1", "torch_2_14"),
@@ -113,10 +129,16 @@ def test_a_named_shim_that_no_torch_can_use_is_left_out_with_the_reason() -> Non
 @pytest.mark.parametrize(("options", "said"), [
     (["--torch", ">=2.14", "--shims", "fx_strides"], "empty; fx_strides: vendored for torch >=2.14, which has it"),
     (["--torch", "new"], "--torch is 'new'; it can be a version specifier such as '>=2.14'"),
+    (["--torch", ""], "--torch is ''; it can be a version specifier such as '>=2.14'"),
+    (["--torch", " "], "--torch is ' '; it can be a version specifier such as '>=2.14'"),
+    (["--torch", "torch"], "--torch is 'torch'; it can be a version specifier such as '>=2.14'"),
+    (["--torch", "2.14.x"], "--torch is '2.14.x'; it can be a version specifier such as '>=2.14'"),
     (["--torch", "<1.0"], "there is no torch version in it"),
     (["--shims", "nothing"], "there is no shim 'nothing'"),
     (["--header", "nowhere.txt"], "--header is 'nowhere.txt', which cannot be read"),
     (["--check", "--torch", ">=2.14"], "--check takes no --torch"),
+    (["--check", "--torch", ""], "--check takes no --torch"),
+    (["--header", ""], "--header is '', which cannot be read"),
 ])  # fmt: skip
 def test_an_unusable_option_is_one_sentence_and_writes_nothing(
     options: list[str], said: str, place: Path, capsys: pytest.CaptureFixture[str]
