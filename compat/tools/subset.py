@@ -82,7 +82,7 @@ def subset(torch: str | None, shims: Collection[str] | None, reproducers: bool =
     adapters: list[str] = []
     if torch is not None:
         minors = list(_minors(_specifier(torch)))
-        torches = _recorded(_specifier(torch), minors)
+        torches = _recorded(_specifier(torch), sorted({*minors, *_before_prereleases(_specifier(torch))}))
         unused = {shim.name: reason for shim in all_shims() if (reason := _unused(shim, torches, torch))}
         adapters = _adapters_before(min(minors))
     needed = _needed({name for name in (NAMES if asked is None else asked) if name not in unused})
@@ -148,6 +148,18 @@ def _minors(torches: SpecifierSet) -> Iterator[Minor]:
     if not inside:
         raise ValueError(f"--torch is {str(torches)!r}; there is no torch version in it")
     yield from sorted(inside)
+
+
+def _before_prereleases(torches: SpecifierSet) -> Iterator[Minor]:
+    """Yield the minor before each pre-release that the range starts with, such as 2.14 for `>=2.15.0.dev20260901`.
+
+    Such a build may be older than a fix that came in its minor, so the release does not stand for it.
+    """
+    for edge in torches:
+        if edge.operator not in ("<", "<=", "!=") and not edge.version.endswith("*"):
+            version = Version(edge.version)
+            if version.is_prerelease:
+                yield version.major, version.minor - 1
 
 
 def _recorded(torches: SpecifierSet, minors: Iterable[Minor]) -> list[str]:
