@@ -16,7 +16,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .. import __version__
 from ..errors import CompatError
@@ -38,6 +38,13 @@ class Options(NamedTuple):
     shims: tuple[str, ...] | None = None  # the shims that were asked for
     header: str = ""  # the first lines of each Python file
     reproducers: bool = True  # whether the copy has them, and the command `check`
+
+    @property
+    def digest(self) -> str:
+        """Return what shows an edit of the options in the manifest."""
+        # Without the defaults, so that an option that joins later changes no digest.
+        chosen = dict(self._asdict().items() - self._field_defaults.items())
+        return digest(json.dumps(chosen, sort_keys=True).encode())
 
 
 class Copy(NamedTuple):
@@ -162,21 +169,37 @@ def _vendor(place: Path, asked: Options, whole: bool, force: bool) -> int:
                 f"{place}`. To overwrite them: --force."
             )
             return 1
-    kept = before.options if before and not whole else Options()
-    options = Options(
-        asked.torch or kept.torch,
-        asked.shims or kept.shims,
-        asked.header or kept.header,
-        asked.reproducers and kept.reproducers,
-    )
-    files = runtime(options)
-    replace(place, files)
+    options = _merged(asked, before.options if before and not whole else Options())
+    replace(place, runtime(options))
     print(
         f"{place} is now compat {__version__}{_described(options)}" + (f"; it was {before.version}" if before else "")
     )
     for shim, reason in _subset(options).left_out.items():
         print(f"  left out: {shim} ({reason})")
     return 0
+
+
+def _merged(asked: Options, kept: Options) -> Options:
+    """Return the options of an update.
+
+    Raises:
+        CompatError: no copy can be made with them. `asked` alone is known to be fine.
+    """
+    options = Options(
+        asked.torch or kept.torch,
+        kept.shims if asked.shims is None else asked.shims,
+        asked.header or kept.header,
+        asked.reproducers and kept.reproducers,
+    )
+    try:
+        _subset(options)
+    except ValueError as error:
+        asks = [f"torch {kept.torch}"] if kept.torch and not asked.torch else []
+        if kept.shims is not None and asked.shims is None:
+            asks.append(f"the shims {', '.join(kept.shims) or '(none)'}")
+        what = f"the manifest of the copy asks for {' and '.join(asks)}"
+        raise CompatError(f"{what}; pass --torch, --shims or --whole: {error}") from error
+    return options
 
 
 def runtime(options: Options = Options()) -> Files:  # noqa: B008 (immutable)
@@ -199,10 +222,8 @@ def runtime(options: Options = Options()) -> Files:  # noqa: B008 (immutable)
     manifest = {
         "compat": __version__,
         "tested_on_torch": [version for version in TESTED if chosen.covers(version)],
-        "torch": options.torch,
-        "shims": options.shims,
-        "header": options.header,
-        "reproducers": options.reproducers,
+        **options._asdict(),
+        "options_digest": options.digest,
         "left_out": chosen.left_out,
         "adapters_left_out": chosen.adapters,
         "files": {path: digest(content) for path, content in files.items()},
@@ -240,19 +261,38 @@ def read(place: Path) -> Copy:
     try:
         manifest = json.loads((place / MANIFEST).read_bytes())
         version, digests = manifest["compat"], dict(manifest["files"])
-        shims = manifest.get("shims")  # copies of compat 0.1 have no options
-        given = manifest.get("header", ""), manifest.get("reproducers", True)
-        options = Options(manifest.get("torch"), None if shims is None else tuple(shims), *given)
+        given = {name: manifest[name] for name in Options._fields if name in manifest}  # compat 0.1 has none
+        seal = manifest.get("options_digest")  # older copies have none
     except (FileNotFoundError, NotADirectoryError):
         raise CompatError(f"{place} is no copy of compat: it has no {MANIFEST}") from None
     except (ValueError, KeyError, TypeError, AttributeError):
         raise CompatError(f"{place} is no copy of compat: its {MANIFEST} is not one of compat's") from None
+    options = _options(place, given)
     inside = [path.relative_to(place) for path in place.rglob("*") if not path.is_dir()]
     here = {path.as_posix(): place / path for path in inside if "__pycache__" not in path.parts}
     del here[MANIFEST]
     changed = [name for name in here if name in digests and digest(here[name].read_bytes()) != digests[name]]
+    if seal not in (None, options.digest):
+        changed.append(f"{MANIFEST} ({', '.join(Options._fields)})")
     missing, extra = digests.keys() - here.keys(), here.keys() - digests.keys()
     return Copy(version, options, sorted(changed), sorted(missing), sorted(extra))
+
+
+def _options(place: Path, given: dict[str, Any]) -> Options:
+    """Check the types of the options that a manifest has."""
+    for name, value in given.items():
+        is_list = isinstance(value, list) and all(isinstance(item, str) for item in value)
+        right = {
+            "torch": value is None or isinstance(value, str),
+            "shims": value is None or is_list,
+            "header": isinstance(value, str),
+            "reproducers": isinstance(value, bool),
+        }
+        if not right[name]:
+            what = f"{place / MANIFEST} was edited: {name!r} is {value!r}"
+            raise CompatError(f"{what}; restore the file, or remove {place} and vendor again")
+    options = Options(**given)
+    return options._replace(shims=None if options.shims is None else tuple(options.shims))
 
 
 def _aside(place: Path, why: str) -> Path:

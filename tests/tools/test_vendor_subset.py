@@ -429,6 +429,79 @@ def test_check_finds_edits_in_a_smaller_copy(edit: str, place: Path, capsys: pyt
     assert main(["vendor", str(place), "--check"]) == 1
 
 
+def rewrite(copy: Path, **options: object) -> None:
+    """Edit the manifest. The option `options_digest=None` removes it."""
+    edited = {**manifest(copy), **options}
+    if edited.get("options_digest") is None:
+        del edited["options_digest"]
+    (copy / vendor.MANIFEST).write_text(json.dumps(edited))
+
+
+@pytest.mark.parametrize("edit", [
+    {"torch": ">=2.9"},
+    {"torch": None},
+    {"shims": None},
+    {"header": "# ours\n"},
+    {"reproducers": False},
+], ids=str)  # fmt: skip
+def test_an_edited_option_in_the_manifest_stops_an_update(
+    edit: dict[str, object], place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = vendored(place, "--torch", ">=2.14", "--shims", "pattern_matcher_dtypes")
+    rewrite(copy)
+    assert main(["vendor", str(place), "--check"]) == 0  # another layout of the same JSON is no edit
+    rewrite(copy, **edit)
+    capsys.readouterr()
+    assert main(["vendor", str(place), "--check"]) == 1
+    assert capsys.readouterr().out.splitlines()[1:] == ["  changed  VENDORED.json (torch, shims, header, reproducers)"]
+    assert main(["vendor", str(place)]) == 1
+    vendored(place, "--force", "--whole")
+    assert main(["vendor", str(place), "--check"]) == 0
+
+
+def test_a_manifest_without_the_digest_of_its_options_is_accepted(place: Path) -> None:
+    copy = vendored(place, "--torch", ">=2.14")
+    rewrite(copy, options_digest=None)
+    assert main(["vendor", str(place), "--check"]) == 0
+    vendored(place)
+    assert "options_digest" in manifest(copy)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [{"torch": 5}, {"shims": "fx_strides"}, {"shims": [5]}, {"shims": {}}, {"header": None}, {"reproducers": "no"}],
+    ids=str,
+)
+@pytest.mark.parametrize("options", [[], ["--check"], ["--force"]], ids=str)
+def test_an_option_of_another_type_in_the_manifest_is_one_sentence(
+    edit: dict[str, object], options: list[str], place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = vendored(place)
+    rewrite(copy, **edit, options_digest=None)
+    capsys.readouterr()
+    assert main(["vendor", str(place), *options]) == 2
+    ((name, value),) = edit.items()
+    words = f"{name!r} is {value!r}; restore the file, or remove {copy} and vendor again"
+    assert capsys.readouterr() == ("", f"compat: {copy / vendor.MANIFEST} was edited: {words}\n")
+
+
+@pytest.mark.parametrize(("kept", "asks", "error"), [
+    ({"shims": ["gone_shim"]}, "the shims gone_shim", "there is no shim 'gone_shim'; "),
+    ({"torch": "new", "shims": ["fx_strides"]}, "torch new and the shims fx_strides", "--torch is 'new'; "),
+    ({"shims": []}, "the shims (none)", "a copy with these --shims "),
+])  # fmt: skip
+def test_an_update_names_the_options_of_the_manifest_that_it_cannot_keep(
+    kept: dict[str, object], asks: str, error: str, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = vendored(place)
+    rewrite(copy, **kept, options_digest=None)
+    capsys.readouterr()
+    assert main(["vendor", str(place)]) == 2
+    start = f"compat: the manifest of the copy asks for {asks}; pass --torch, --shims or --whole: {error}"
+    assert capsys.readouterr().err.startswith(start)
+    vendored(place, "--whole")
+
+
 # --- the header ----------------------------------------------------------------------------------------------------
 
 
