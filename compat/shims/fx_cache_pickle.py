@@ -30,7 +30,6 @@ _PYBIND11 = ("pybind11", "is not pickleable")  # parts of pybind11's own message
 
 def _replace_dumps(wrapper: Wrapper) -> Callable[..., Any]:
     """Have `dumps` bypass the cache for more errors."""
-
     codecache = sys.modules[_CACHE]
 
     def dumps(pickler: Any, obj: Any) -> Any:

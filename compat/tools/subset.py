@@ -59,7 +59,8 @@ class Subset(NamedTuple):
             return _without_settings(source, self.left_out)
         if path == "adapters/__init__.py":
             made_for = json.dumps(self.torch if self.adapters else "").encode()
-            return _without(source, set(self.adapters)).replace(b'VENDORED_FOR = ""', b"VENDORED_FOR = " + made_for, 1)
+            kept = _on_one_line(_without(source, set(self.adapters)))
+            return kept.replace(b'VENDORED_FOR = ""', b"VENDORED_FOR = " + made_for, 1)
         if path == "shims/__init__.py":
             return _without(source, self.left_out).replace(b"] = {}\n", f"] = {_listed(self.left_out)}\n".encode(), 1)
         return source
@@ -211,7 +212,8 @@ def _listed(left_out: dict[str, str]) -> str:
         if shim.name in left_out:
             kind, reason = json.dumps(shim.kind), json.dumps(left_out[shim.name])
             line = f'    "{shim.name}": ({kind}, {reason}),'
-            split = f'    "{shim.name}": (\n        {kind},\n        {reason},\n    ),'
+            noqa = "" if len(reason) <= 79 else "  # noqa: E501"
+            split = f'    "{shim.name}": (\n        {kind},\n        {reason},{noqa}\n    ),'
             lines.append(line if len(line) <= 88 else split)
     return "\n".join(["{", *lines, "}"]) if lines else "{}"
 
@@ -235,6 +237,12 @@ def _without(source: bytes, modules: Collection[str]) -> bytes:
             if (getattr(item, "id", None) or getattr(item, "value", None)) in gone:
                 drop.add(item.lineno)
     return "".join(line for number, line in enumerate(lines, 1) if number not in drop).encode()
+
+
+def _on_one_line(source: bytes) -> bytes:
+    """Write imports and tuples of one item as ruff formats them."""
+    source = re.sub(rb"import \(\n    (\w+),\n\)", rb"import \1", source)
+    return re.sub(rb"\(\n    (\w+),\n\)", rb"(\1,)", source)
 
 
 def _without_settings(source: bytes, names: Collection[str]) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -427,6 +428,28 @@ def test_check_finds_edits_in_a_smaller_copy(edit: str, place: Path, capsys: pyt
     else:
         (copy / "__init__.py").write_bytes((vendor.PACKAGE / "__init__.py").read_bytes() + b"\n")
     assert main(["vendor", str(place), "--check"]) == 1
+
+
+COPIES = {
+    "whole": [],
+    "from 2.14": ["--torch", ">=2.14"],
+    "from 2.15": ["--torch", ">=2.15"],
+    "one shim": ["--shims", "pattern_matcher_dtypes"],
+    "one shim from 2.15": ["--torch", ">=2.15", "--shims", "pattern_matcher_dtypes"],
+    "one function of api": ["--shims", "trace_files"],
+    "no reproducers": ["--no-reproducers"],
+    "long range": ["--torch", ">=2.14.0.dev20260901,<2.15.0.dev20261001,!=2.14.0"],
+}
+
+
+@pytest.mark.skipif(shutil.which("ruff") is None, reason="needs ruff")
+@pytest.mark.parametrize("options", COPIES.values(), ids=COPIES)
+def test_ruff_accepts_a_copy_as_it_is(options: list[str], place: Path) -> None:
+    copy = vendored(place, *options)
+    rules = ["--no-cache", "--config", str(vendor.PACKAGE / "ruff.toml")]
+    for command in (["check", *rules], ["format", "--check", *rules]):
+        done = subprocess.run(["ruff", *command, copy], capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 def rewrite(copy: Path, **options: object) -> None:

@@ -15,7 +15,8 @@ LAYERS = 9
 
 
 def outcome() -> str:
-    from torch._inductor import exc, graph  # noqa: F401 (the shim waits for these modules)
+    # The shim waits for both modules.
+    from torch._inductor import exc, graph  # noqa: F401
 
     made = []
     original = exc.OperatorIssue.operator_str
