@@ -79,7 +79,7 @@ def _tool(name: str) -> ModuleType:
     """Import the module of a command.
 
     Raises:
-        CompatError: this copy is vendored, and has no such command.
+        CompatError: this copy is vendored without it.
 
     """
     path = f"{__package__}.{_MODULES.get(name, f'tools.{name}')}"
@@ -88,7 +88,14 @@ def _tool(name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name in (f"{__package__}.tools", path):
             lacks = f"this vendored copy of compat has no command `{name}`"
-            raise CompatError(f"{lacks}; run it from an installed compat") from error
+            advice = "run it from an installed compat"
+            if name == "check":  # an installed compat would check itself
+                lacks = "this copy of compat has no reproducers"
+                advice = (
+                    "vendor it again without --no-reproducers, "
+                    "and with a shim that has one"
+                )
+            raise CompatError(f"{lacks}; {advice}") from error
         raise
 
 

@@ -107,6 +107,8 @@ def run(
         ValueError: an argument cannot be used.
         CompatError: the folder cannot be read or written, or it has something else in it.
     """
+    if not dest.strip():  # as from an unset shell variable
+        raise ValueError(f"DEST is {dest!r}; it can be the folder that holds the copy, such as engine/third_party")
     if name is not None and (not name.isidentifier() or keyword.iskeyword(name)):
         raise ValueError(f"--name is {name!r}; it can be any name that Python can import")
     if check and ((torch, shims, header) != (None, None, None) or no_reproducers or whole):

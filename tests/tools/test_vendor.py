@@ -213,6 +213,17 @@ def test_impossible_targets_are_refused_in_one_sentence(tmp_path: Path, capsys: 
     assert os.listdir(tmp_path) == ["file"]
 
 
+@pytest.mark.parametrize("options", [[], ["--check"], ["--name=other"]])
+@pytest.mark.parametrize("dest", ["", " "])
+def test_empty_target_is_refused(
+    dest: str, options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = "it can be the folder that holds the copy, such as engine/third_party"
+    assert sentence([dest, *options], capsys) == f"compat: DEST is {dest!r}; {words}\n"
+    assert os.listdir(tmp_path) == []
+
+
 def test_unwritable_target_is_refused_and_left_unchanged(
     copy: Path, old: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -227,8 +227,8 @@ def test_a_copy_without_reproducers_has_no_check(options: list[str], place: Path
     assert shown.returncode == 0, shown.stderr
     done = subprocess.run([*command, "check"], cwd=place, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
-    lacks = "this vendored copy of compat has no command `check`"
-    assert done.stderr == f"compat: {lacks}; run it from an installed compat\n"
+    advice = "vendor it again without --no-reproducers, and with a shim that has one"
+    assert done.stderr == f"compat: this copy of compat has no reproducers; {advice}\n"
 
 
 def test_an_update_keeps_no_reproducers_and_whole_forgets_it(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
