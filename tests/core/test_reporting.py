@@ -300,15 +300,19 @@ def test_every_function_works_without_torch(python, flags, hide, arguments):
 
 
 @pytest.mark.parametrize(
-    ("missing", "said"),
-    [("compat.tools.scan", "has no command `scan`"), ("numpy", "needs numpy, which is not installed")],
+    ("command", "missing", "said"),
+    [
+        ("scan", "compat.tools.scan", "has no command `scan`"),
+        ("scan", "numpy", "needs numpy, which is not installed"),
+        ("check", "compat.selfcheck", "has no reproducers; vendor it again"),
+    ],
 )
-def test_unavailable_tool_prints_one_sentence_and_exits_with_2(missing, said, monkeypatch, capsys):
+def test_unavailable_tool_prints_one_sentence_and_exits_with_2(command, missing, said, monkeypatch, capsys):
     def import_module(name, package=None):
         raise ModuleNotFoundError(f"No module named {missing!r}", name=missing)
 
     monkeypatch.setattr(command_line, "importlib", types.SimpleNamespace(import_module=import_module))
-    assert command_line.main(["scan", "torch.whl"]) == 2
+    assert command_line.main([command, "torch.whl"]) == 2
     assert said in capsys.readouterr().err
 
 

@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 from helpers.this_torch import ASK, same_on_every_torch
+from packaging.version import Version
 
 import compat
-from compat import shims
+from compat import adapters, selection, shims
 from compat.__main__ import main
 from compat.adapters import NAMES, NEWEST_FIRST
+from compat.probe.requirements import Answer
 from compat.shims.base import all_shims
 from compat.tools import vendor
 from compat.tools.scan.support import known
@@ -169,9 +171,9 @@ def test_a_smaller_copy_lacks_the_files_and_every_mention_in_imports(place: Path
     assert "import force_recompile" not in init
     assert '    "lazy_graph_module",' not in init
     assert '"install"' in init
-    adapters = (copy / "adapters" / "__init__.py").read_text()
-    assert "torch_2_13,\n" not in adapters
-    assert adapters.count("torch_2_14,\n") == 2
+    text = (copy / "adapters" / "__init__.py").read_text()
+    assert "torch_2_13,\n" not in text
+    assert text.count("torch_2_14,\n") == 2
 
 
 def said(place: Path, code: str, *arguments: str) -> str:
@@ -307,6 +309,17 @@ def test_a_copy_names_its_range_to_an_older_torch(torch: str, lacks_it: str, sur
     assert said(place, DECIDE, torch).splitlines() == [lacks_it.format(torch), has_it]
 
 
+def test_adapter_of_an_older_torch_is_left_out_in_a_copy_with_a_range_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not adapters.is_left_out(Version("2.8"))
+    monkeypatch.setattr(adapters, "VENDORED_FOR", ">=2.9")
+    torches = [Version("2.8.9"), Version("2.9.0a0"), Version("3"), None]
+    assert [*map(adapters.is_left_out, torches)] == [True, False, False, False]
+    monkeypatch.setattr(selection, "VENDORED_FOR", ">=2.9")
+    failed = {"native": Answer("X", False, "nothing")}
+    assert "vendored for torch >=2.9" in selection._no_mode("2.8.0", failed, "")
+    assert "vendored" not in selection._no_mode("2.9.0", failed, "")
+
+
 def test_a_copy_with_the_oldest_adapter_names_no_range(place: Path) -> None:
     vendored(place, "--torch", ">=2.9")
     assert said(place, "from compat import adapters; print(repr(adapters.VENDORED_FOR))") == "''\n"
@@ -348,6 +361,14 @@ def test_a_name_that_compat_never_has_is_an_attribute_error(name: str, place: Pa
     vendored(place, "--shims", "pattern_matcher_dtypes")
     error = f"AttributeError: module 'compat' has no attribute '{name}'\n"
     assert said(place, REFUSED.format(f"import compat; compat.{name}")) == error
+
+
+def test_names_of_a_smaller_copy_fail_in_the_same_way_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(AttributeError, match="no attribute 'force_recompile'"):
+        compat.__getattr__("force_recompile")  # nothing is left out
+    monkeypatch.setitem(shims.LEFT_OUT, "lazy_graph_module", ("speed", "not among --shims"))
+    with pytest.raises(ImportError, match=r"lazy_graph_module was left out .* \(not among --shims\)"):
+        compat.__getattr__("force_recompile")
 
 
 def test_every_name_that_a_copy_may_lack_has_its_shim() -> None:
