@@ -94,13 +94,53 @@ SOURCES = {
     ),
     "operator of torch": ("import torch\ntorch.ops.aten._to_copy.default", {"torch.ops.aten._to_copy attribute"}),
     "special name": ("import torch\ntorch._C.A.__name__", {"torch._C.A attribute"}),
+    "import_module with a package": (
+        "import importlib\nm = importlib.import_module('.ir', 'torch._inductor')\nm.A",
+        {"torch._inductor.ir string", "torch._inductor.ir.A attribute"},
+    ),
+    "import_module by keyword": (
+        "import importlib\nm = importlib.import_module(name='torch._inductor.ir')\nm.A",
+        {"torch._inductor.ir string", "torch._inductor.ir.A attribute"},
+    ),
+    "sys.modules.get": (
+        "import sys\nm = sys.modules.get('torch._C')\nm.f",
+        {"torch._C string", "torch._C.f attribute"},
+    ),
+    "assignment of several": (
+        "import torch\na, b = torch._C, torch._dynamo\nb.x",
+        {"torch._C attribute", "torch._dynamo attribute", "torch._dynamo.x attribute"},
+    ),
+    "default of a parameter": (
+        "import torch\ndef f(m=torch._C, *, n=torch._dynamo):\n    m.x\n    n.y",
+        {"torch._C attribute", "torch._C.x attribute", "torch._dynamo attribute", "torch._dynamo.y attribute"},
+    ),
+    "patch.object by keyword": (
+        "from unittest.mock import patch\nimport torch\npatch.object(target=torch._C, attribute='f')",
+        {"torch._C.f target"},
+    ),
+    "patch.multiple": (
+        "from unittest.mock import patch\nimport torch\npatch.multiple(torch._C, f=1, create=True)",
+        {"torch._C attribute", "torch._C.f target"},
+    ),
+    "patch.multiple by string": (
+        "from unittest.mock import patch\npatch.multiple('torch._inductor.config', x=1)",
+        {"torch._inductor.config string", "torch._inductor.config.x target"},
+    ),
+    "config.patch of a dict call": (
+        "import torch\ntorch._inductor.config.patch(dict(a=1))",
+        {"torch._inductor.config.patch attribute", "torch._inductor.config.a target"},
+    ),
+    "getattr of a constant": ("import torch\nNAME = '_f'\ngetattr(torch._C, NAME)", {"torch._C._f target"}),
+    "torch as a parameter": ("def f(torch):\n    torch._C.f", {"torch._C.f attribute"}),
+    "torch from a helper": ("torch = load()\ntorch._C.f", {"torch._C.f attribute"}),
+    "torch from a star import": ("from helpers import *\ntorch._C.f", {"torch._C.f attribute"}),
     # No private torch names:
     "public": ("import torch\ntorch.compile(torch.nn.Linear.forward)", set()),
     "version": ("import torch\ntorch.__version__", set()),
     "operator of an engine": ("import torch\ntorch.ops._C.silu(torch.ops._C_cache_ops)", set()),
     "comment and docstring": ("'''See torch._inductor.ir.'''\nimport torch  # torch._C", set()),
     "parameter": ("from torch import nn\ndef f(nn):\n    return nn._x", set()),
-    "rebound": ("import torch\ndef f():\n    torch = 1\n    return torch._x", set()),
+    "rebound": ("from torch import nn\ndef f():\n    nn = 1\n    return nn._x", set()),
     "name of a class for its methods": (
         "import torch\nclass A:\n    x = torch\n    def f(self):\n        return x._y",
         set(),
@@ -142,6 +182,44 @@ def test_a_name_is_followed_through_the_engines_own_modules(line, tmp_path):
     (folder / "engine" / "__init__.py").write_text("# torch\nfrom .a import C\n")
     (use,) = [use for use in uses(str(folder))[0] if use.path == "engine/b.py" and use.form == "attribute"]
     assert use.name == "torch._inductor.codecache.FxGraphCache.load"
+
+
+@pytest.mark.parametrize("line", ["from .shim import *", "from engine.shim import *", "from .shim import cc"])
+def test_a_name_is_followed_through_files_that_do_not_name_torch(line, tmp_path):
+    files = {"__init": "", "cc": "import torch._inductor.codecache as cc\n", "shim": "from .cc import cc\n"}
+    folder = Path(engine(tmp_path / "engine", **files, use=f"{line}\ncc.load()\n"))
+    (found,) = [
+        use for use in uses(str(folder))[0] if use.path == "use.py" and use.form == "attribute" and use.line == 2
+    ]
+    assert found.name == "torch._inductor.codecache.load"
+
+
+GUARDS = {
+    "try:\n    torch._C.f()\nexcept {}:\n    pass": ["AttributeError", "(KeyError, Exception)", "builtins.ImportError"],
+    "try:\n    from torch._C import f\nexcept {}:\n    f = None\nf()": ["ImportError", "ModuleNotFoundError"],
+    "with contextlib.suppress({}):\n    torch._C.f()": ["AttributeError"],
+    "if hasattr(torch._C, {}):\n    torch._C.f()": ["'f'"],
+    "f = getattr(torch._C, 'f', {})\nf and f()": ["None"],
+}
+
+
+@pytest.mark.parametrize("source", [source.format(word) for source, words in GUARDS.items() for word in words])
+def test_a_use_that_is_ready_for_a_missing_name_is_guarded(source, tmp_path):
+    found, _ = uses(engine(tmp_path, a=f"import torch\n{source}\n"))
+    assert {use.guard for use in found if use.name == "torch._C.f"} == {"torch._C.f"}
+
+
+@pytest.mark.parametrize("source", [
+    "torch._C.f()",
+    "try:\n    torch._C.f()\nexcept KeyError:\n    pass",
+    "try:\n    torch._C.f()\nexcept ImportError as e:\n    raise ValueError from e",
+    "try:\n    def g():\n        torch._C.f()\nexcept AttributeError:\n    pass",
+    "getattr(torch._C, 'f')",
+    "try:\n    from torch._C import f\nexcept ImportError:\n    from torch._C import f\nf()",
+])  # fmt: skip
+def test_a_use_that_needs_the_name_is_not_guarded(source, tmp_path):
+    found, _ = uses(engine(tmp_path, a=f"import torch\n{source}\n"))
+    assert not all(use.guard for use in found if use.name == "torch._C.f")
 
 
 def test_modules_that_import_from_each_other_end(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -12,6 +13,10 @@ from ...errors import UNPARSABLE
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 # Functions that take an object and the name of one of its attributes.
 _BY_NAME = frozenset({"getattr", "hasattr", "setattr", "delattr", "object"})  # the last one is mock.patch.object
+# Parameters of mock.patch.multiple. All its other keywords are attributes.
+_OF_PATCH = frozenset({"target", "spec", "create", "spec_set", "autospec", "new_callable"})
+# What an engine catches, or suppresses, if a name may be missing.
+_CAUGHT = frozenset({"ImportError", "ModuleNotFoundError", "AttributeError", "Exception", "BaseException"})
 
 
 class Use(NamedTuple):
@@ -21,6 +26,8 @@ class Use(NamedTuple):
     path: str  # relative to the engine's folder
     line: int
     form: str  # "import", "attribute", "set", "target" (named by a string, as in mock.patch.object) or "string"
+    module: str = ""  # for an import: the part of the name that must be a module
+    guard: str = ""  # the part of the name that may be missing, because the engine is ready for that
 
 
 class _Scope:
@@ -76,9 +83,12 @@ class Reader(ast.NodeVisitor):
     def __init__(self, path: str, package: str, tree: ast.Module) -> None:
         self.uses: list[Use] = []
         self._path, self._package = path, package
+        self._guarded = False
+        self.stars: list[str] = []  # the modules of which the file imports every name
         self._scope = self._new_scope(tree, None, tree.body)
         for statement in tree.body:
             self.visit(statement)
+        self._guard_tested_names()
         paths = {name: self._paths_of(self._scope, name) for name in self._scope.values}
         self.exports = {name: frozenset(found) for name, found in paths.items() if found}
 
@@ -100,6 +110,8 @@ class Reader(ast.NodeVisitor):
             for alias in node.names:
                 top = alias.name.partition(".")[0]
                 scope.bind(alias.asname or top, alias.name if alias.asname else top)
+        elif isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
+            self.stars.append(self._module(node))
         elif isinstance(node, ast.ImportFrom):
             for alias in node.names:
                 scope.bind(alias.asname or alias.name, f"{self._module(node)}.{alias.name}")
@@ -118,7 +130,7 @@ class Reader(ast.NodeVisitor):
         for target in filter(None, targets):
             for inner in ast.walk(target):
                 if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store):
-                    scope.bind(inner.id, value if inner is target else None)
+                    scope.bind(inner.id, _item(target, value, inner))
                 elif isinstance(inner, ast.arg):
                     scope.bind(inner.arg, None)
 
@@ -138,40 +150,101 @@ class Reader(ast.NodeVisitor):
             for value in scope.values[name]:
                 found |= {value} if isinstance(value, str) else self._paths(value)
             self._scope = before
+            if name == "torch" and not found:
+                found.add("torch")  # a parameter, or the result of a helper that imports it
         return scope.paths[name]
 
     def _paths(self, node: ast.AST | None) -> set[str]:
         """Return the dotted paths that an expression may stand for; none if it is something else."""
         if isinstance(node, ast.Name):
             scope = self._scope.owner(node.id)
-            return self._paths_of(scope, node.id) if scope else set()
+            return self._paths_of(scope, node.id) if scope else self._starred(node.id)
         if isinstance(node, ast.Attribute):
             return {f"{path}.{node.attr}" for path in self._paths(node.value)}
         if isinstance(node, (ast.IfExp, ast.BoolOp)):
             parts = node.values if isinstance(node, ast.BoolOp) else [node.body, node.orelse]
             return set().union(*map(self._paths, parts))
-        if isinstance(node, ast.Call) and node.args:
-            first, name = node.args[0], _last_name(node.func)
-            if name == "getattr" and len(node.args) > 1 and (attribute := _text(node.args[1])):
-                return {f"{path}.{attribute}" for path in self._paths(first)}
-            if name == "import_module" and (module := _text(first)) and not module.startswith("."):
-                return {module}
-        if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Attribute) and node.value.attr == "modules":
-            return {module} if (module := _text(node.slice)) else set()  # sys.modules["torch._inductor.ir"]
+        if isinstance(node, ast.Call):
+            return self._result(_last_name(node.func), node)
+        if isinstance(node, ast.Subscript) and _is_sys_modules(node.value):
+            return {module} if (module := self._string(node.slice)) else set()  # sys.modules["torch._inductor.ir"]
         return set()
+
+    def _starred(self, name: str) -> set[str]:
+        """Return the paths of a name that no scope binds. The engine's own star imports may bring it."""
+        if name == "torch":
+            return {name}
+        own = [star for star in self.stars if star.partition(".")[0] != "torch"]  # torch exports too many other names
+        return set() if hasattr(builtins, name) else {f"{star}.{name}" for star in own}
+
+    def _result(self, function: str, call: ast.Call) -> set[str]:
+        """Return the paths of an attribute or module that a function returns whose name is given as a string."""
+        first, second = _arguments(call, "name", "package")
+        text = self._string(first)
+        if function == "getattr" and (attribute := self._string(second)):
+            return {f"{path}.{attribute}" for path in self._paths(first)}
+        if function == "import_module" and text:
+            dots = len(text) - len(text.lstrip("."))
+            base = (self._string(second) or "").split(".") if dots else []
+            parts = [*base[: len(base) - dots + 1], *filter(None, text[dots:].split("."))]
+            return {".".join(parts)} if all(parts) else set()
+        if function == "get" and text and _is_sys_modules(getattr(call.func, "value", None)):
+            return {text}
+        return set()
+
+    def _string(self, node: ast.AST | None) -> str | None:
+        """Return the text of a string, or of a name that is bound to one string only."""
+        scope = self._scope.owner(node.id) if isinstance(node, ast.Name) else None
+        if scope is not None and isinstance(node, ast.Name) and len(scope.values[node.id]) == 1:
+            value = scope.values[node.id][0]
+            return _text(value) if isinstance(value, ast.expr) else None
+        return _text(node)
 
     # --- uses -------------------------------------------------------------------------------------------------------
 
-    def _record(self, paths: Iterable[str], node: ast.AST, form: str) -> None:
-        self.uses += [Use(path, self._path, getattr(node, "lineno", 0), form) for path in paths if "." in path]
+    def _record(self, paths: Iterable[str], node: ast.AST, form: str, module: str = "", guarded: bool = False) -> None:
+        ready, line = guarded or self._guarded, getattr(node, "lineno", 0)
+        for path in paths:
+            if "." in path:
+                self.uses.append(Use(path, self._path, line, form, module, path if ready else ""))
+
+    def _guard_tested_names(self) -> None:
+        """Mark the uses of a name that the file tests, or imports only in places that are ready for its absence."""
+        tests = [use for use in self.uses if use.form in ("import", "target")]
+        ready = {use.name for use in tests if use.guard} - {use.name for use in tests if not use.guard}
+        for i, use in enumerate(self.uses):
+            parts = use.name.split(".")
+            above = (".".join(parts[:end]) for end in range(len(parts), 1, -1))
+            self.uses[i] = use._replace(guard=use.guard or next((name for name in above if name in ready), ""))
+
+    def visit_Try(self, node: ast.Try) -> None:
+        handlers = [handler for handler in node.handlers if not isinstance(handler.body[-1], ast.Raise)]
+        caught = [_last_name(name) for handler in handlers for name in _exceptions(handler.type)]
+        self._visit_guarded(node.body, not _CAUGHT.isdisjoint(caught))
+        for child in [*node.handlers, *node.orelse, *node.finalbody]:
+            self.visit(child)
+
+    def visit_With(self, node: ast.With) -> None:
+        calls = [item.context_expr for item in node.items if isinstance(item.context_expr, ast.Call)]
+        suppressed = [_last_name(name) for call in calls if _last_name(call.func) == "suppress" for name in call.args]
+        for item in node.items:
+            self.visit(item)
+        self._visit_guarded(node.body, not _CAUGHT.isdisjoint(suppressed))
+
+    def _visit_guarded(self, body: Iterable[ast.AST], guarded: bool) -> None:
+        before, self._guarded = self._guarded, self._guarded or guarded
+        for child in body:
+            self.visit(child)
+        self._guarded = before
 
     def visit_Import(self, node: ast.Import) -> None:
-        self._record([alias.name for alias in node.names], node, "import")
+        for alias in node.names:
+            self._record([alias.name], node, "import", alias.name)
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
         module = self._module(node)
         names = [module if alias.name == "*" else f"{module}.{alias.name}" for alias in node.names]
-        self._record(names, node, "import")
+        self._record(names, node, "import", module)
 
     def visit_Name(self, node: ast.Name) -> None:
         if not isinstance(node.ctx, ast.Store):
@@ -191,16 +264,28 @@ class Reader(ast.NodeVisitor):
             self._record([node.value], node, "string")
 
     def visit_Call(self, node: ast.Call) -> None:
-        name, rest = _last_name(node.func), node.args
-        if len(rest) > 1 and name in _BY_NAME and (attribute := _text(rest[1])) and attribute.isidentifier():
-            if paths := self._paths(rest[0]):
+        name, rest = _last_name(node.func), [*node.args, *node.keywords]
+        first, second = _arguments(node, "target", "attribute")
+        attribute = self._string(second) if name in _BY_NAME else None
+        if attribute and attribute.isidentifier():
+            if paths := self._paths(first):
+                ready = name == "hasattr" or (name == "getattr" and len(node.args) > 2)
                 form = "set" if name == "setattr" else "target"
-                self._record([f"{path}.{attribute}" for path in paths], node, form)
-                rest = rest[2:]  # the object itself is no use of its own
+                self._record([f"{path}.{attribute}" for path in paths], node, form, guarded=ready)
+                named = (first, second)  # the object itself is no use of its own
+                rest = [one for one in rest if getattr(one, "value", None) not in named and one not in named]
+        elif name == "import_module" and (modules := self._paths(node)):
+            for module in modules:
+                self._record([module], node, "string", module)
+            rest = []
+        elif name == "multiple":
+            options = [keyword.arg for keyword in node.keywords if keyword.arg not in _OF_PATCH]
+            paths = {path} if (path := self._string(first)) else self._paths(first)
+            self._record([f"{path}.{option}" for path in paths for option in options if option], node, "target")
         elif name == "patch" and isinstance(node.func, ast.Attribute):
             self._record(self._config_names(node), node, "target")
         self.visit(node.func)
-        for child in [*rest, *node.keywords]:
+        for child in rest:
             self.visit(child)
 
     def _config_names(self, node: ast.Call) -> Iterator[str]:
@@ -209,15 +294,24 @@ class Reader(ast.NodeVisitor):
         configs = [path for path in self._paths(node.func.value) if path.endswith("config")]
         options = [keyword.arg for keyword in node.keywords]
         for argument in [*node.args[:1], *(keyword.value for keyword in node.keywords if keyword.arg is None)]:
-            options += map(_text, argument.keys) if isinstance(argument, ast.Dict) else [_text(argument)]
+            if isinstance(argument, ast.Dict):
+                options += map(self._string, argument.keys)
+            elif isinstance(argument, ast.Call) and _last_name(argument.func) == "dict":
+                options += [keyword.arg for keyword in argument.keywords]
+            else:
+                options.append(self._string(argument))
         yield from (f"{config}.{option}" for config in configs for option in options if option)
 
     def _visit_scope(self, node: ast.AST, body: list[ast.AST]) -> None:
-        outer = self._scope
+        outer, guarded = self._scope, self._guarded
         self._scope = self._new_scope(node, outer, body)
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            self._guarded = False  # it is called later
+            for name, default in _defaults(node.args):
+                self._scope.bind(name, default)
         for child in body:
             self.visit(child)
-        self._scope = outer
+        self._scope, self._guarded = outer, guarded
 
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         for child in [*node.decorator_list, *node.args.defaults, *filter(None, node.args.kw_defaults)]:
@@ -269,6 +363,37 @@ class Reader(ast.NodeVisitor):
 
 def _last_name(node: ast.expr) -> str:
     return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+
+
+def _arguments(call: ast.Call, *names: str) -> list[ast.expr | None]:
+    """Return the first arguments of a call, given by position or with these names."""
+    by_name = {keyword.arg: keyword.value for keyword in call.keywords}
+    return [call.args[i] if i < len(call.args) else by_name.get(name) for i, name in enumerate(names)]
+
+
+def _defaults(arguments: ast.arguments) -> Iterator[tuple[str, ast.expr]]:
+    positional = [*arguments.posonlyargs, *arguments.args]
+    yield from zip((a.arg for a in positional[len(positional) - len(arguments.defaults) :]), arguments.defaults)
+    yield from ((a.arg, d) for a, d in zip(arguments.kwonlyargs, arguments.kw_defaults) if d is not None)
+
+
+def _exceptions(node: ast.expr | None) -> list[ast.expr]:
+    """Return the exceptions that a handler names. One without names catches every exception."""
+    return node.elts if isinstance(node, ast.Tuple) else [node or ast.Name("BaseException")]
+
+
+def _is_sys_modules(node: ast.AST | None) -> bool:
+    return isinstance(node, ast.Attribute) and node.attr == "modules"
+
+
+def _item(target: ast.AST, value: ast.expr | None, name: ast.Name) -> ast.expr | None:
+    """Return the part of an assigned value that goes to a name in the target, None if it is not known."""
+    if name is target:
+        return value
+    items, values = getattr(target, "elts", []), getattr(value, "elts", [])
+    if len(items) != len(values) or any(isinstance(one, ast.Starred) for one in [*items, *values]):
+        return None
+    return next((one for item, one in zip(items, values) if item is name), None)
 
 
 def _text(node: ast.AST | None) -> str | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -57,15 +58,15 @@ def uses(folder: str, show: Callable[[str], None] = lambda text: None) -> tuple[
     Raises:
         CompatError: there is no such folder, or it has no Python file.
     """
-    files = list(_python_files(folder))
+    files = list(python_files(folder))
     if not files:
         raise CompatError(f"{folder}: there is no Python file in this folder")
-    engine, sentences = _Engine(folder), []
+    engine, sentences = _Engine(folder, files), []
     for path in files:
         show(f"reading {path}")
         try:
             text = Path(folder, path).read_bytes()
-            if b"torch" in text:
+            if engine.may_use_torch(text):
                 engine.add(path, ast.parse(text))
         except OSError as error:
             sentences.append(f"{os.path.join(folder, path)}: cannot be read ({error.strerror})")
@@ -74,12 +75,15 @@ def uses(folder: str, show: Callable[[str], None] = lambda text: None) -> tuple[
     return engine.private_uses(), sentences
 
 
-def _python_files(folder: str) -> Iterator[str]:
+def python_files(folder: str, skipped: Callable[[str], None] = lambda path: None) -> Iterator[str]:
+    """Yield the path of each Python file below a folder. `skipped` receives the folders of installed packages."""
     if not os.path.isdir(folder):
         raise CompatError(f"{folder}: there is no such folder")
     for where, folders, names in os.walk(folder):
-        folders[:] = sorted(f for f in folders if f not in _SKIPPED and not f.startswith("."))
-        folders[:] = [f for f in folders if not os.path.exists(os.path.join(where, f, "pyvenv.cfg"))]
+        apart = [f for f in folders if f in _SKIPPED or os.path.exists(os.path.join(where, f, "pyvenv.cfg"))]
+        for name in sorted(set(apart) - {"__pycache__"}):
+            skipped(os.path.join(where, name))
+        folders[:] = sorted(f for f in folders if f not in apart and not f.startswith("."))
         for name in sorted(names):
             path = os.path.join(where, name)
             if name.endswith(".py") and os.path.isfile(path):  # not a FIFO, which blocks the reader
@@ -89,10 +93,17 @@ def _python_files(folder: str) -> Iterator[str]:
 class _Engine:
     """The files of an engine that have been read: their uses, and the targets of the names in their modules."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, files: list[str]) -> None:
         self._top = Path(os.path.abspath(folder)).name
-        self._modules: dict[str, dict[str, frozenset[str]]] = {}  # dotted name -> module-level name -> paths
+        outer = {part for path in files for part in path.removesuffix(".py").split("/")[:2]}
+        packages = b"|".join(re.escape(name.encode()) for name in {self._top, *outer})
+        self._imports = re.compile(rb"^[ \t]*(?:from|import)[ \t]+(?:\.|(?:%s)\b)|torch" % packages, re.MULTILINE)
+        self._modules: dict[str, Reader] = {}  # by dotted name
         self._uses: list[Use] = []
+
+    def may_use_torch(self, text: bytes) -> bool:
+        """Whether a file names torch, or may import a name of torch from another file of the engine."""
+        return self._imports.search(text) is not None
 
     def add(self, path: str, tree: ast.Module) -> None:
         names = self._dotted(path)
@@ -100,7 +111,7 @@ class _Engine:
         reader = Reader(path, package, tree)
         self._uses += reader.uses
         for name in names:
-            self._modules.setdefault(name, reader.exports)
+            self._modules.setdefault(name, reader)
 
     def _dotted(self, path: str) -> list[str]:
         """Return the names under which the engine may import this file, the longest first."""
@@ -111,22 +122,23 @@ class _Engine:
 
     def private_uses(self) -> list[Use]:
         found = dict.fromkeys(
-            use._replace(name=name)
+            use._replace(name=name, guard=name if use.guard == use.name else use.guard)
             for use in self._uses
-            for path in self._torch_paths(use.name)
+            for path in self._torch_paths(use.name, set())
             if (name := private(path)) is not None
         )
         return list(found)
 
-    def _torch_paths(self, path: str, steps: int = 10) -> Iterator[str]:
+    def _torch_paths(self, path: str, seen: set[str], steps: int = 10) -> Iterator[str]:
         """Follow a path through the engine's own modules until it starts at torch."""
         if path.startswith("torch."):
             yield path
-        elif steps:  # two modules may import a name from each other
+        elif steps and path not in seen:  # two modules may import a name from each other
+            seen.add(path)
             parts = path.split(".")
             for end in range(len(parts) - 1, 0, -1):
-                exports = self._modules.get(".".join(parts[:end]))
-                if exports is not None:
-                    for target in exports.get(parts[end], ()):
-                        yield from self._torch_paths(".".join([target, *parts[end + 1 :]]), steps - 1)
+                module = self._modules.get(".".join(parts[:end]))
+                if module is not None:
+                    for target in module.exports.get(parts[end], [f"{star}.{parts[end]}" for star in module.stars]):
+                        yield from self._torch_paths(".".join([target, *parts[end + 1 :]]), seen, steps - 1)
                     break
