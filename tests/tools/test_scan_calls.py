@@ -279,6 +279,25 @@ class External(Outside): ...
 class Data:
     a: int
     b: int = 1
+class Made:
+    def __new__(cls, a): ...
+    def __init__(self, *args, **kwargs): ...
+class Anything:
+    def __new__(cls, *args, **kwargs): ...
+@dataclass
+class Explicit:
+    a: int
+    def __init__(self, b): ...
+@dataclass
+class Fields:
+    a: int = field(repr=False)
+    b: int = field(default=1)
+    c: list = dataclasses.field(default_factory=list)
+    d: int = field(init=False)
+    e: int = 1
+@dataclass(kw_only=True)
+class Keywords:
+    a: int
 c = C(1)
 alias = C
 numbers = [1]
@@ -289,6 +308,11 @@ del numbers2
 numbers3 = 1
 del numbers3
 """,
+    "torch/_a/schema.thrift": "",
+    "torch/_a/model.cpp": "",
+    "torch/_a/fast.cpython-311-x86_64-linux-gnu.so": "",
+    "torch/_a/fast2.pyd": "",
+    "torch/_a/folder/module.py": "",
     "torch/_a/config.py": "option = 1\nclass inner:\n    deep = 1\ninstall_config_module(sys.modules[__name__])\n",
     "torch/utils/__init__.py": "",
     "torch/utils/_config_module.py": "class ConfigModule:\n    _config: dict\n    def patch(self, arg1=None): ...\n",
@@ -313,6 +337,16 @@ ANSWERS = {
     "torch._a.deep.alias.static": "(x)",
     "torch._a.deep.External.x": "undecided",
     "torch._a.deep.Data": "(a, b=...)",
+    "torch._a.deep.Made": "(a)",
+    "torch._a.deep.Anything": "yes",
+    "torch._a.deep.Explicit": "(b)",
+    "torch._a.deep.Fields": "(a, b=..., c=..., e=...)",
+    "torch._a.deep.Keywords": "(*, a)",
+    "torch._a.schema": "no",
+    "torch._a.model": "no",
+    "torch._a.fast": "yes",
+    "torch._a.fast2": "yes",
+    "torch._a.folder": "yes",
     "torch._a.deep.numbers": "yes",
     "torch._a.deep.numbers.append": "yes",
     "torch._a.deep.numbers3": "undecided",
@@ -482,11 +516,170 @@ def test_json_has_every_use_and_answer(caller, two, capsys):
     names = {name["name"]: name for name in said["names"]}
     changed = names["torch._a.changed"]
     assert changed["uses"] == 1
-    assert changed["sites"] == [{"path": "module.py", "line": 5, "form": "attribute"}]
+    assert changed["sites"] == [{"path": "module.py", "line": 5, "form": "attribute", "guarded": False}]
     assert [torch["parameters"] for torch in changed["torches"]] == ["(x)", "(x, y)"]
     assert [(one["what"], one["breaks"]) for one in changed["differences"]] == [("parameters + y", True)]
     assert names["torch._a._ours"]["set_by_engine"]
     assert [torch["answer"] for torch in names["torch._a.moved"]["torches"]] == ["yes", "moved"]
+
+
+def compare(tmp_path, old, new, source):
+    """Scan an engine of one file against two torches that differ in the given files. Return the exit status."""
+    common = {"torch/__init__.py": "def __getattr__(name): ...\n", "torch/_C/__init__.pyi": "def _listed(): ...\n"}
+    common["torch/_C/_VariableFunctions.pyi"] = ""
+    paths = []
+    for number, files in (("2.14.0", old), ("2.15.0", new)):
+        written = trees.written(number, trees.NATIVE) | common | files
+        paths.append(trees.as_tree(tmp_path / number, written))
+    return main(["scan", "--calls", engine(tmp_path / "engine", a=source), paths[1], "--against", paths[0]])
+
+
+MODULE = {"torch/_old.py": "def f(): ...\n"}
+
+
+@pytest.mark.parametrize("source", ["from torch._old import f", "import torch._old", "import torch._old as o\no.f()"])
+def test_a_removed_module_of_torch_is_gone(source, tmp_path, capsys):
+    assert compare(tmp_path, MODULE, {}, f"{source}\n") == 1
+    assert "torch._old" in (out := capsys.readouterr().out)
+    assert "2.14.0 -> 2.15.0: gone\n" in out
+
+
+@pytest.mark.parametrize(("old", "new", "source"), [
+    (MODULE, {}, "import torch\ntorch._old.f()\n"),
+    ({}, {"torch/_C/__init__.pyi": ""}, "import torch\ntorch._C._listed()\n"),
+    ({"torch/_C/_x.pyi": "f = 1\n"}, {}, "from torch._C._x import f\n"),
+])  # fmt: skip
+def test_a_name_that_becomes_undecided_is_shown_and_does_not_fail(old, new, source, tmp_path, capsys):
+    assert compare(tmp_path, old, new, source) == 0
+    out = capsys.readouterr().out
+    assert "2.14.0 -> 2.15.0: undecided\n" in out
+    assert "\nUndecided:\n" in out
+
+
+SIGNATURES = [
+    ("", "a=1", "+ a=...", 0),
+    ("", "a", "+ a", 1),
+    ("a", "", "- a", 1),
+    ("a", "a=1", "a -> a=...", 0),
+    ("a=1", "a", "a=... -> a", 1),
+    ("a, b", "b, a", "positions changed", 1),
+    ("a, b", "a, c=1, b=1", "+ c=..., b -> b=..., positions changed", 1),
+    ("a, *r", "a, b=1, *r", "+ b=..., positions changed", 1),
+    ("a", "*, a", "a by keyword only", 1),
+    ("*, a", "a", "a by position or keyword", 0),
+    ("a", "a, /", "a by position only", 1),
+    ("a, /", "a", "a by position or keyword", 0),
+    ("*a, **b", "*c, **d", None, 0),
+    ("*, a, b", "*, b, a", None, 0),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "words", "status"), SIGNATURES)
+def test_a_changed_signature_fails_if_a_call_of_the_old_one_may(old, new, words, status, tmp_path, capsys):
+    files = [{"torch/_a.py": f"def f({parameters}): ...\n"} for parameters in (old, new)]
+    assert compare(tmp_path, *files, "from torch._a import f\nf()\n") == status
+    out = capsys.readouterr().out
+    assert f"2.14.0 -> 2.15.0: parameters {words}\n" in out if words else "nothing differs" in out
+
+
+@pytest.mark.parametrize(("old", "new", "name"), [
+    ("class C:\n    def f(self): ...\n", "def f(): ...\n", "C.f"),
+    ("class C: ...\n", "def C(): ...\n", "C"),
+    ("f = 1\n", "def f(): ...\n", "f"),
+    ("def f(): ...\n", "class f: ...\n", "f"),
+])  # fmt: skip
+def test_a_definition_of_another_kind_is_no_move(old, new, name, tmp_path, capsys):
+    files = {"torch/_a.py": old}, {"torch/_a.py": "", "torch/_b.py": new}
+    assert compare(tmp_path, *files, f"import torch._a\ntorch._a.{name}\n") == 1
+    assert "2.14.0 -> 2.15.0: gone\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("old", "new", "name", "found"), [
+    ("_a", "_b", "C.f", "torch._b.C.f"),
+    ("_x/a", "_y/a", "C.f", "torch._y.a.C.f"),
+])  # fmt: skip
+def test_a_method_moves_with_its_class(old, new, name, found, tmp_path, capsys):
+    text = "class C:\n    def f(self): ...\n"
+    module = f"torch.{old.replace('/', '.')}"
+    assert compare(
+        tmp_path, {f"torch/{old}.py": text}, {f"torch/{new}.py": text}, f"import {module}\n{module}.{name}\n"
+    )
+    assert f"moved to {found}\n" in capsys.readouterr().out
+
+
+GONE = {"torch/_a.py": "def f(): ...\n"}, {"torch/_a.py": ""}
+
+
+@pytest.mark.parametrize("source", [
+    "try:\n    from torch._a import f\nexcept ImportError:\n    f = None\nf and f()\n",
+    "import torch._a as a\nif hasattr(a, 'f'):\n    a.f()\n",
+    "import torch._a as a\ngetattr(a, 'f', None)\n",
+])  # fmt: skip
+def test_guarded_uses_do_not_fail(source, tmp_path, capsys):
+    assert compare(tmp_path, *GONE, source) == 0
+    out = capsys.readouterr().out
+    assert "2.14.0 -> 2.15.0: gone (guarded)\n" in out
+    assert "used in a.py:2 (guarded)" in out
+
+
+def test_one_use_that_is_not_guarded_fails(tmp_path, capsys):
+    assert compare(tmp_path, *GONE, "import torch._a as a\ntry:\n    a.f()\nexcept Exception:\n    a.f()\n") == 1
+    assert "gone\n    used in a.py:3 (guarded), a.py:5\n" in capsys.readouterr().out
+
+
+def test_a_guarded_import_does_not_excuse_a_missing_attribute(tmp_path):
+    files = {"torch/_a.py": "class C:\n    x = 1\n"}, {"torch/_a.py": "class C: ...\n"}
+    source = "try:\n    from torch._a import C\nexcept ImportError:\n    C = None\nif C:\n    C.x\n"
+    assert compare(tmp_path, *files, source) == 1
+
+
+@pytest.mark.parametrize(("source", "own"), [
+    ("a.f = 1\n", True),
+    ("a.f = 1\nhasattr(a, 'f')\n", True),
+    ("old = a.f\na.f = 1\n", False),
+    ("mock.patch.object(a, 'f')\na.f = 1\n", False),
+])  # fmt: skip
+def test_a_name_is_the_engines_own_only_if_the_engine_never_needs_torchs(source, own, tmp_path, two, capsys):
+    folder = engine(tmp_path / "e", a=f"import torch._a as a\nfrom unittest import mock\n{source}")
+    assert main(["scan", "--calls", folder, *two]) == 0
+    assert ("Set by the engine itself:\n    torch._a.f:" in capsys.readouterr().out) is own
+
+
+def test_without_two_torches_nothing_is_said_to_differ(caller, two, capsys):
+    assert main(["scan", "--calls", caller, "none", "--against", two[0]]) == 2
+    assert capsys.readouterr().out.strip() == ""
+
+
+def test_an_engine_without_private_names_is_told_so(two, tmp_path, capsys):
+    folder = engine(tmp_path / "engine", a="import torch\n", b="")
+    assert main(["scan", "--calls", folder, two[1], "--against", two[0]]) == 0
+    assert capsys.readouterr().out == f"{folder}: no private torch names in 2 files\n"
+
+
+def test_an_environment_is_told_to_name_the_package(two, tmp_path, capsys):
+    engine(tmp_path / "env", bin__tool="", lib__engine="import torch\n")
+    packages = tmp_path / "env" / "site-packages"
+    engine(packages, engine__a="import torch._a\n")
+    assert main(["scan", "--calls", str(tmp_path / "env"), *two]) == 0
+    assert capsys.readouterr().out.endswith(f"to read an installed package, name its folder below {packages}\n")
+    assert main(["scan", "--calls", str(packages / "engine"), *two]) == 0
+    assert "torch._a" in capsys.readouterr().out
+
+
+def test_a_file_that_cannot_be_parsed_fails(two, tmp_path, capsys):
+    folder = engine(tmp_path / "engine", a="import torch._a\n", bad="import torch\n??\n")
+    assert main(["scan", "--calls", folder, *two]) == 2
+    said = capsys.readouterr()
+    assert "bad.py: cannot be parsed by this Python" in said.err
+    assert "torch._a" in said.out
+
+
+def test_the_first_line_counts_the_rows(caller, two, capsys):
+    assert main(["scan", "--calls", caller, *two]) == 0
+    first, table = capsys.readouterr().out.split("\n\n")[:2]
+    assert first == f"{caller}: {len(table.splitlines()) - 2} private torch names, 11 uses in 1 files"
+    assert main(["scan", "--calls", caller, two[1], "--against", two[0]]) == 1
+    assert capsys.readouterr().out.splitlines()[0] == f"{first}, 5 names differ"
 
 
 def test_a_wheel_answers_as_a_tree(caller, two, tmp_path, capsys):

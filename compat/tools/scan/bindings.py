@@ -29,7 +29,8 @@ class Module:
         # sys.modules[...] = ...: another module or an object takes the place of this module, or of one below it.
         targets = [target for node in ast.walk(tree) for target in getattr(node, "targets", ())]
         replaced = [ast.unparse(target.value) for target in targets if isinstance(target, ast.Subscript)]
-        self.is_dynamic = "__getattr__" in self.bound or "globals" in calls or "sys.modules" in replaced
+        self.replaces_modules = "sys.modules" in replaced
+        self.is_dynamic = "__getattr__" in self.bound or "globals" in calls or self.replaces_modules
 
 
 def signature(arguments: ast.arguments, skip: int = 0) -> str:
@@ -40,11 +41,41 @@ def signature(arguments: ast.arguments, skip: int = 0) -> str:
     if arguments.posonlyargs:
         words.insert(len(arguments.posonlyargs), "/")
     words = words[skip:]
+    words = words[1:] if words[:1] == ["/"] else words
     if arguments.vararg or arguments.kwonlyargs:
         words.append(f"*{arguments.vararg.arg}" if arguments.vararg else "*")
     words += [a.arg + ("=..." if d else "") for a, d in zip(arguments.kwonlyargs, arguments.kw_defaults)]
     words += [f"**{arguments.kwarg.arg}"] if arguments.kwarg else []
     return f"({', '.join(words)})"
+
+
+def fields(node: ast.ClassDef, decorator: ast.expr) -> str | None:
+    """Format the parameters of a dataclass that has no bases. None if its bases may have fields, too."""
+    options = _keywords(decorator)
+    if node.bases or options.get("init") == "False":
+        return None
+    positional: list[str] = []
+    keyword: list[str] = []
+    rest = keyword if options.get("kw_only") == "True" else positional
+    for statement in node.body:
+        if not isinstance(statement, ast.AnnAssign) or "ClassVar" in ast.unparse(statement.annotation):
+            continue
+        if ast.unparse(statement.annotation).endswith("KW_ONLY"):
+            rest = keyword
+            continue
+        value = statement.value
+        given = _keywords(value) if isinstance(value, ast.Call) and ast.unparse(value.func).endswith("field") else None
+        has_default = (
+            value is not None if given is None else not given.keys().isdisjoint(("default", "default_factory"))
+        )
+        if given is None or given.get("init") != "False":
+            into = keyword if given and given.get("kw_only") == "True" else rest
+            into.append(ast.unparse(statement.target) + ("=..." if has_default else ""))
+    return f"({', '.join([*positional, *(['*'] if keyword else []), *keyword])})"
+
+
+def _keywords(node: ast.expr) -> dict[str | None, str]:
+    return {one.arg: ast.unparse(one.value) for one in getattr(node, "keywords", ())}
 
 
 def absolute(node: ast.ImportFrom, name: str, is_package: bool) -> str:

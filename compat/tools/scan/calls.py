@@ -8,13 +8,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from ...reporting import table
+from .changes import changes
 from .names import Found, Missing, Names, Undecided
 from .progress import progress
 from .reader import Use
 from .report import label, legend
 from .scan import UNDECIDED, rank
 from .torches import Unreadable, opened, places
-from .uses import uses
+from .uses import python_files, uses
 
 SITES = 3  # how many places the text names for each name
 
@@ -25,7 +26,8 @@ class Answer(NamedTuple):
     answer: str  # "yes", "no", "moved" or "undecided"
     found: str  # where the definition is, or was moved to; else the reason
     parameters: str | None = None  # of a function or class, if they are known
-    rest: str = ""  # the end of the name, if it is an attribute of a function or a plain value
+    rest: str = ""  # the end of the name: what is missing, or is an attribute of a function or a plain value
+    kinds: tuple[str, ...] = ()  # of each part of the name that exists
 
 
 class Column(NamedTuple):
@@ -45,9 +47,10 @@ class Row(NamedTuple):
 
     @property
     def own(self) -> bool:
-        """Whether the engine itself sets the name, and no torch is known to have it."""
+        """Whether the engine itself sets the name, never needs it, and no torch is known to have it."""
         is_set = any(use.form == "set" for use in self.uses) and not self.name.rpartition(".")[0].endswith("config")
-        return is_set and not any(answer.answer in ("yes", "moved") for answer in self.answers)
+        needed = any(use.form != "set" and not use.guard for use in self.uses)
+        return is_set and not needed and not any(answer.answer in ("yes", "moved") for answer in self.answers)
 
 
 class Difference(NamedTuple):
@@ -70,81 +73,126 @@ def scan_calls(folder: str, paths: list[str], against: str | None, as_json: bool
     """
     with progress() as show:
         found, unread = uses(folder, show)
-        names = sorted({use.name for use in found})
+        imported = {use.module for use in found}
+        names = {u.name: {one for one in imported if f"{u.name}.".startswith(f"{one}.")} for u in found}
         columns, sentences = _read(paths, names, show)
         old, more = _read([against], names, show) if against else ([], [])
         _find_moves([*old, *columns], show)
     if against and len(old) != 1:
         several = [f"{against}: it has several torches, name one of them: {', '.join(c.path for c in old)}"]
         return "", more or several, 2
+    sentences = unread + sentences
+    compared = bool(columns)
     columns = old + columns
     rows = _rows(found, columns)
     differences = {row.name: list(_differences(row, bool(old))) for row in rows}
+    counted = _counted(folder, [row for row in rows if not row.own])
     if old:
         rows = [row for row in rows if differences[row.name]]
+        counted += f", {sum(not row.own for row in rows)} names differ"
     if as_json:
-        shown = _json(folder, rows, columns, differences, unread + sentences)
+        shown = _json(folder, rows, columns, differences, sentences)
+    elif not found:
+        shown = _nothing(folder)
     else:
-        shown = _text(folder, found, rows, columns, differences, [*paths, against]) if columns else ""
+        shown = _text(counted, rows, columns, differences, [*paths, against]) if compared else ""
     lost = bool(old) and any(one.breaks for row in rows if not row.own for one in differences[row.name])
-    return shown, unread + sentences, 2 if sentences else int(lost)
+    return shown, sentences, 2 if sentences else int(lost)
 
 
-def _read(paths: Iterable[str], names: list[str], show: Any) -> tuple[list[Column], list[str]]:
+def _counted(folder: str, rows: list[Row]) -> str:
+    found = [use for row in rows for use in row.uses]
+    files = len({use.path for use in found})
+    return f"{folder}: {len(rows)} private torch names, {len(found)} uses in {files} files"
+
+
+def _nothing(folder: str) -> str:
+    """Say that no file uses a private name, and which folders were not looked into."""
+    skipped: list[str] = []
+    files = list(python_files(folder, skipped.append))
+    said = f"{folder}: no private torch names in {len(files)} files"
+    more = f"; to read an installed package, name its folder below {', '.join(skipped)}" if skipped else ""
+    return said + more
+
+
+def _read(paths: Iterable[str], names: dict[str, set[str]], show: Any) -> tuple[list[Column], list[str]]:
     columns, sentences = [], []
     for path in (place for given in paths for place in places(given)):
         show(f"looking up {len(names)} names in {path}")
         try:
             with opened(path) as torch:
                 reader = Names(torch)
-                columns.append(Column(path, torch.version, {name: _answer(reader, name) for name in names}))
+                answers = {name: _answer(reader, name, modules) for name, modules in names.items()}
+                columns.append(Column(path, torch.version, answers))
         except Unreadable as error:
             sentences.append(str(error))
     columns.sort(key=lambda column: rank(column.torch))
     return columns, sentences
 
 
-def _answer(reader: Names, name: str) -> Answer:
+def _answer(reader: Names, name: str, modules: set[str]) -> Answer:
+    """Look up a name.
+
+    Args:
+        reader: the torch.
+        name: the name.
+        modules: the parts of it that the engine imports as modules.
+    """
     try:
+        for module in sorted(modules):
+            reader.require_module(module)
         found: Found = reader.find(name)
     except Missing as error:
         # Keep the first part that does not exist: this is what may have moved.
         return Answer("no", str(error), rest=name[len(error.prefix) + 1 :])
     except Undecided as error:
         return Answer(UNDECIDED, str(error))
-    return Answer("yes", found.where, found.parameters, found.rest)
+    return Answer("yes", found.where, found.parameters, found.rest, found.kinds)
 
 
 def _find_moves(columns: list[Column], show: Any) -> None:
     """Look for names that one torch has and another lacks: the other one may define them in another module."""
-    names = {name for column in columns for name, answer in column.answers.items() if answer.answer == "no"}
-    names = {name for name in names if any(column.answers[name].answer == "yes" for column in columns)}
-    if not names:
+    wanted: dict[tuple[int, str], list[tuple[str, str]]] = {}  # a column and a name -> parts, with their kinds
+    for number, column in enumerate(columns):
+        for name, answer in column.answers.items():
+            having = (other.answers[name].kinds for other in columns if other.answers[name].answer == "yes")
+            if answer.answer == "no" and (kinds := next(having, ())):
+                wanted[number, name] = _candidates(name, answer, kinds)
+    everything = {part for parts in wanted.values() for part in parts}
+    if not everything:
         return
-    wanted = {part for column in columns for name in names for part in _candidates(name, column.answers[name])}
     defined = []
     for column in columns:
         show(f"looking for moved names in {column.path}")
         with opened(column.path) as torch:
-            defined.append(Names(torch).definitions(wanted))
-    for column, here in zip(columns, defined):
-        for name in names:
-            answer = column.answers[name]
-            for part in _candidates(name, answer):
-                # A definition that a torch with the name has, too, is another thing of the same name.
-                had = [there[part] for other, there in zip(columns, defined) if other.answers[name].answer == "yes"]
-                moved = sorted(here[part].difference(*had))
-                if moved:
-                    rest = answer.rest.partition(part)[2]
-                    column.answers[name] = Answer("moved", " or ".join(place + rest for place in moved))
-                    break
+            defined.append(Names(torch).definitions(everything))
+    for (number, name), parts in wanted.items():
+        for part in parts:
+            # A definition that a torch with the name has, too, is another thing of the same name.
+            had = [there[part] for other, there in zip(columns, defined) if other.answers[name].answer == "yes"]
+            moved = sorted(defined[number][part].difference(*had))
+            if moved:
+                answers = columns[number].answers
+                rest = answers[name].rest.partition(part[0])[2]
+                found = " or ".join(place + rest for place in moved)
+                answers[name] = Answer("moved", found, rest=answers[name].rest)
+                break
 
 
-def _candidates(name: str, answer: Answer) -> list[str]:
-    """Return the parts of a missing name that may have moved: a function or class, else its module."""
-    if answer.answer != "no" or name.removesuffix(answer.rest).rstrip(".").rpartition(".")[2][:1].isupper():
-        return []  # it exists, or a class lacks an attribute
-    return answer.rest.split(".")[:2][::-1]
+def _candidates(name: str, answer: Answer, kinds: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Return the parts of a missing name that may have moved, with their kinds: a function or class, else its module.
+
+    Args:
+        name: the name.
+        answer: of the torch that lacks it.
+        kinds: of the parts of the name in a torch that has it.
+    """
+    parts = name.split(".")
+    first = len(parts) - len(answer.rest.split("."))
+    if kinds[first - 1 : first] == ("class",):
+        return []  # a class lacks an attribute
+    end = first + 2 if kinds[first : first + 1] == ("module",) else first + 1
+    return [(part, kind) for part, kind in zip(parts[first:end], kinds[first:end]) if kind != "value"][::-1]
 
 
 def _rows(found: list[Use], columns: list[Column]) -> list[Row]:
@@ -166,24 +214,25 @@ def _differences(row: Row, from_first: bool) -> Iterator[Difference]:
         before = 0 if from_first else after - 1
         old, new = row.answers[before], row.answers[after]
         if old.answer == "yes" and new.answer in ("no", "moved"):
-            yield Difference(before, after, f"moved to {new.found}" if new.answer == "moved" else "gone", True)
+            needed = any(not f"{use.guard}.".startswith(f"{_first_missing(row, new)}.") for use in row.uses)
+            words = f"moved to {new.found}" if new.answer == "moved" else "gone"
+            yield Difference(before, after, words if needed else f"{words} (guarded)", needed)
+        elif old.answer == "yes" and new.answer == UNDECIDED:
+            yield Difference(before, after, UNDECIDED, False)
         elif old.answer in ("no", "moved") and new.answer == "yes":
             yield Difference(before, after, "new", False)
-        elif old.parameters and new.parameters and old.parameters != new.parameters:
-            yield _changed(before, after, old.parameters, new.parameters)
+        elif old.parameters and new.parameters:
+            words, breaks = changes(old.parameters, new.parameters)
+            if words:
+                yield Difference(before, after, f"parameters {words}", breaks)
 
 
-def _changed(before: int, after: int, old: str, new: str) -> Difference:
-    were, are = old[1:-1].split(", "), new[1:-1].split(", ")
-    added, removed = [w for w in are if w not in were], [w for w in were if w not in are]
-    words = [f"+ {word}" for word in added] + [f"- {word}" for word in removed]
-    breaks = bool(removed) or any(not word.endswith("=...") and "*" not in word for word in added)
-    return Difference(before, after, f"parameters {', '.join(words) or f'{old} -> {new}'}", breaks or not words)
+def _first_missing(row: Row, answer: Answer) -> str:
+    return row.uses[0].name.removesuffix(answer.rest) + answer.rest.partition(".")[0]
 
 
 def _text(
-    folder: str,
-    found: list[Use],
+    counted: str,
     rows: list[Row],
     columns: list[Column],
     differences: dict[str, list[Difference]],
@@ -198,9 +247,7 @@ def _text(
         for one in differences[row.name]:
             cells[one.after] = "changed" if one.words.startswith("parameters") else cells[one.after]
         lines.append((str(len(row.uses)), row.name, *cells))
-    files = len({use.path for use in found})
-    parts = [f"{folder}: {len({u.name for u in found})} private torch names, {len(found)} uses in {files} files"]
-    parts += [table(lines) if shown else f"nothing differs: {', '.join(heads)}"]
+    parts = [counted, table(lines) if shown else f"nothing differs: {', '.join(heads)}"]
     parts += legend(columns, given)
     for row in shown:
         if differences[row.name]:
@@ -228,7 +275,7 @@ def _undecided(row: Row, heads: Sequence[str]) -> Iterator[str]:
 
 
 def _sites(found: list[Use]) -> str:
-    sites = list(dict.fromkeys(f"{use.path}:{use.line}" for use in found))
+    sites = list(dict.fromkeys(f"{use.path}:{use.line}{' (guarded)' if use.guard else ''}" for use in found))
     more = f" and {len(sites) - SITES} more" if len(sites) > SITES else ""
     return f"{', '.join(sites[:SITES])}{more}"
 
@@ -246,7 +293,9 @@ def _json(
             "uses": len(row.uses),
             "forms": dict(Counter(use.form for use in row.uses)),
             "set_by_engine": row.own,
-            "sites": [{"path": use.path, "line": use.line, "form": use.form} for use in row.uses],
+            "sites": [
+                {"path": use.path, "line": use.line, "form": use.form, "guarded": bool(use.guard)} for use in row.uses
+            ],
             "torches": [
                 {"path": c.path, "torch": c.torch, "answer": a.answer, "found": a.found, "parameters": a.parameters}
                 for c, a in zip(columns, row.answers)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 from ...errors import UNPARSABLE
-from .bindings import DEFINITIONS, Function, Module, absolute, bindings, signature
+from .bindings import DEFINITIONS, Function, Module, absolute, bindings, fields, signature
 from .torches import Torch
 
 # Base classes from outside torch that add no attributes, and those that add only public ones.
@@ -22,6 +22,7 @@ _PUBLIC_BASES = frozenset(
 _FIELDS_ONLY = frozenset({"NamedTuple", "TypedDict"})
 _LITERALS = (ast.Constant, ast.JoinedStr, ast.Tuple, ast.List, ast.Dict, ast.Set, ast.Compare, ast.BinOp, ast.UnaryOp)
 _CONFIG = "torch.utils._config_module.ConfigModule"  # `install_config_module` makes a module an instance of it
+_MAKERS = ("__new__", "__init__")  # whose parameters are those of the class; one that takes anything tells nothing
 _OPERATORS = ("torchgen/packaged/ATen/native/native_functions.yaml", "aten/src/ATen/native/native_functions.yaml")
 
 
@@ -44,6 +45,7 @@ class Found(NamedTuple):
     where: str  # the dotted path of its definition, as far as that is known
     parameters: str | None = None  # None: not a function, or not known
     rest: str = ""  # the end of the name, if it is an attribute of a plain value or a function
+    kinds: tuple[str, ...] = ()  # of each part of the name, without those of `rest`
 
 
 class _Thing(NamedTuple):
@@ -56,6 +58,17 @@ class _Thing(NamedTuple):
     instance: bool = False  # a value that is an instance of the class in `node`
 
 
+def _importable(file: str) -> Iterator[str]:
+    """Yield the paths that Python can import because of a file: the folders around it, and itself if it is a module."""
+    folder, _, base = file.rpartition("/")
+    stem, _, ending = base.partition(".")
+    if ending in ("py", "pyi") or f".{ending}".endswith((".so", ".pyd")):  # _C.cpython-311-x86_64-linux-gnu.so
+        yield f"{folder}/{stem}"
+    while folder:
+        yield folder
+        folder = folder.rpartition("/")[0]
+
+
 class Names:
     """Looks up names in one torch."""
 
@@ -63,6 +76,7 @@ class Names:
         self._torch = torch
         self._modules: dict[str, Module | None] = {}
         self._files: frozenset[str] | None = None
+        self._paths: frozenset[str] | None = None  # of modules and folders, without the ends of their names
         self._following: set[tuple[str, str]] = set()
 
     def find(self, name: str) -> Found:
@@ -76,28 +90,53 @@ class Names:
         if parts[1] == "ops":
             return self._operator(name, parts)
         thing = _Thing("module", "torch")
+        kinds = [thing.kind]
         for i, part in enumerate(parts[1:], 1):
             if any("property" in ast.unparse(d) for d in getattr(thing.node, "decorator_list", ())):
                 raise Undecided(f"{thing.where} is a property, and the source does not tell what it returns")
             if thing.kind == "function" or (thing.kind == "value" and isinstance(thing.node, _LITERALS)):
-                return Found(thing.kind, thing.where, self._parameters(thing), ".".join(parts[i:]))
+                return Found(thing.kind, thing.where, self._parameters(thing), ".".join(parts[i:]), tuple(kinds))
             try:
                 thing = self._member(thing, part, i == len(parts) - 1)
             except Missing as error:
                 raise Missing(".".join(parts[:i]), str(error)) from None
-        return Found(thing.kind, thing.where, self._parameters(thing))
+            kinds.append(thing.kind)
+        return Found(thing.kind, thing.where, self._parameters(thing), kinds=tuple(kinds))
 
-    def definitions(self, names: Collection[str]) -> dict[str, set[str]]:
-        """Find where torch defines top-level functions, classes and modules of these names, as dotted paths."""
-        pattern = re.compile(r"^(?:async )?(?:def|class) (\w+)", re.MULTILINE)
-        found: dict[str, set[str]] = {name: set() for name in names}
+    def require_module(self, name: str) -> None:
+        """Check that `import name` finds a module. An attribute of that name is not enough for it.
+
+        Raises:
+            Missing: no file of torch can be this module.
+        """
+        parts = name.split(".")
+        if parts[1:2] == ["ops"]:
+            return  # made when torch runs
+        for i in range(1, len(parts)):
+            parent, inner = ".".join(parts[:i]), ".".join(parts[: i + 1])
+            if self._exists(inner):
+                continue
+            module = self._module(parent)
+            if module is None or module.is_stub or module.replaces_modules:
+                return  # compiled modules define modules without a file, and others do it through sys.modules
+            raise Missing(parent, f"there is no module {inner}")
+
+    def definitions(self, wanted: Collection[tuple[str, str]]) -> dict[tuple[str, str], set[str]]:
+        """Find where torch defines top-level functions, classes and modules, as dotted paths.
+
+        Args:
+            wanted: pairs of a name and its kind.
+        """
+        pattern = re.compile(r"^(?:async )?(def|class) (\w+)", re.MULTILINE)
+        found: dict[tuple[str, str], set[str]] = {one: set() for one in wanted}
         for path in self._all_files():
             if path.endswith(".py") and path.startswith("torch/"):
                 module = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-                for name in {module.rpartition(".")[2]} & found.keys():
-                    found[name].add(module)
-                for name in set(pattern.findall(self._torch.text(path) or "")) & found.keys():
-                    found[name].add(f"{module}.{name}")
+                defined = {(module.rpartition(".")[2], "module"): module}
+                for word, name in pattern.findall(self._torch.text(path) or ""):
+                    defined[name, "function" if word == "def" else word] = f"{module}.{name}"
+                for one in defined.keys() & found.keys():
+                    found[one].add(defined[one])
         return found
 
     def _all_files(self) -> frozenset[str]:
@@ -126,7 +165,9 @@ class Names:
         path = name.replace(".", "/")
         if self._module(name) is not None or name == "torch._C":  # a checkout that is not built has no stub of it
             return True
-        return any(f.startswith((f"{path}.", f"{path}/")) for f in self._all_files())  # compiled, or without __init__
+        if self._paths is None:
+            self._paths = frozenset(path for file in self._all_files() for path in _importable(file))
+        return path in self._paths  # compiled, or without __init__
 
     # --- one step of a name -----------------------------------------------------------------------------------------
 
@@ -191,8 +232,8 @@ class Names:
         if name == "torch" and self._module("torch._C._VariableFunctions"):
             try:
                 return self._bound("torch._C._VariableFunctions", part)
-            except Undecided as error:
-                doubt = str(error)
+            except Undecided:
+                doubt = f"{target} is no module, and may be a compiled function that torch's stubs do not list"
         if part in module.weak or part in module.globals or ("sys", part) in module.stored:
             doubt = f"{target} is bound only under a condition, or by a function"
         if module.is_stub:
@@ -312,20 +353,18 @@ class Names:
             return signature(thing.node.args)
         if thing.kind != "class" or thing.instance or not isinstance(thing.node, ast.ClassDef):
             return None
-        if any("dataclass" in ast.unparse(d) for d in thing.node.decorator_list):
-            return self._fields(thing.node)
-        try:
-            made = self._in_class(thing.module, thing.node, "__init__", False)
-        except (Missing, Undecided):
-            return None
-        return signature(made.node.args, skip=1) if isinstance(made.node, Function) else None
-
-    @staticmethod
-    def _fields(node: ast.ClassDef) -> str | None:
-        if node.bases:
-            return None  # the bases may have fields
-        fields = [s for s in node.body if isinstance(s, ast.AnnAssign) and "ClassVar" not in ast.unparse(s.annotation)]
-        return f"({', '.join(ast.unparse(f.target) + ('=...' if f.value else '') for f in fields)})"
+        own = [name for name in _MAKERS if name in bindings(thing.node)[0]]
+        made_of_fields = [d for d in thing.node.decorator_list if "dataclass" in ast.unparse(d)]
+        if made_of_fields and not own:
+            return fields(thing.node, made_of_fields[0])
+        for name in own or _MAKERS:
+            try:
+                made = self._in_class(thing.module, thing.node, name, False).node
+            except (Missing, Undecided):
+                continue
+            if isinstance(made, Function) and (text := signature(made.args, skip=1)) != "(*args, **kwargs)":
+                return text
+        return None
 
     # --- operators --------------------------------------------------------------------------------------------------
 
