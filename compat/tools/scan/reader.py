@@ -15,7 +15,7 @@ _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 _BY_NAME = frozenset({"getattr", "hasattr", "setattr", "delattr", "object"})  # the last one is mock.patch.object
 # Parameters of mock.patch.multiple. All its other keywords are attributes.
 _OF_PATCH = frozenset({"target", "spec", "create", "spec_set", "autospec", "new_callable"})
-# What an engine catches, or suppresses, if a name may be missing.
+# Exceptions that an engine catches, or suppresses, if a name may be missing.
 _CAUGHT = frozenset({"ImportError", "ModuleNotFoundError", "AttributeError", "Exception", "BaseException"})
 
 
