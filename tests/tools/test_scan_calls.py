@@ -209,6 +209,15 @@ def test_a_use_that_is_ready_for_a_missing_name_is_guarded(source, tmp_path):
     assert {use.guard for use in found if use.name == "torch._C.f"} == {"torch._C.f"}
 
 
+def test_a_guarded_import_guards_the_files_that_import_from_there(tmp_path):
+    shim = "try:\n    from torch._C import f, C\nexcept ImportError:\n    f = C = None\n"
+    found, _ = uses(engine(tmp_path / "engine", shim=shim, a="from engine.shim import C, f\nf()\nC.x\n"))
+    assert {(use.name, use.guard) for use in found if use.form == "attribute"} == {
+        ("torch._C.f", "torch._C.f"),
+        ("torch._C.C.x", "torch._C.C"),
+    }
+
+
 @pytest.mark.parametrize("source", [
     "torch._C.f()",
     "try:\n    torch._C.f()\nexcept KeyError:\n    pass",
@@ -664,6 +673,12 @@ def test_an_environment_is_told_to_name_the_package(two, tmp_path, capsys):
     assert capsys.readouterr().out.endswith(f"to read an installed package, name its folder below {packages}\n")
     assert main(["scan", "--calls", str(packages / "engine"), *two]) == 0
     assert "torch._a" in capsys.readouterr().out
+
+
+def test_an_environment_without_other_files_is_told_to_name_the_package(tmp_path):
+    folder = engine(tmp_path / "env" / "site-packages", engine__a="import torch._a\n")
+    with pytest.raises(CompatError, match=f"name its folder below {folder}$"):
+        uses(str(tmp_path / "env"))
 
 
 def test_a_file_that_cannot_be_parsed_fails(two, tmp_path, capsys):

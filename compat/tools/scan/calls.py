@@ -15,7 +15,7 @@ from .reader import Use
 from .report import label, legend
 from .scan import UNDECIDED, rank
 from .torches import Unreadable, opened, places
-from .uses import python_files, uses
+from .uses import elsewhere, python_files, uses
 
 SITES = 3  # how many places the text names for each name
 
@@ -110,9 +110,7 @@ def _nothing(folder: str) -> str:
     """Say that no file uses a private name, and which folders were not looked into."""
     skipped: list[str] = []
     files = list(python_files(folder, skipped.append))
-    said = f"{folder}: no private torch names in {len(files)} files"
-    more = f"; to read an installed package, name its folder below {', '.join(skipped)}" if skipped else ""
-    return said + more
+    return f"{folder}: no private torch names in {len(files)} files{elsewhere(skipped)}"
 
 
 def _read(paths: Iterable[str], names: dict[str, set[str]], show: Any) -> tuple[list[Column], list[str]]:

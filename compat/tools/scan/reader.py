@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from ...errors import UNPARSABLE
@@ -28,6 +28,13 @@ class Use(NamedTuple):
     form: str  # "import", "attribute", "set", "target" (named by a string, as in mock.patch.object) or "string"
     module: str = ""  # for an import: the part of the name that must be a module
     guard: str = ""  # the part of the name that may be missing, because the engine is ready for that
+
+
+def guard(name: str, ready: Collection[str]) -> str:
+    """Return the longest part of a name, or the whole of it, for whose absence the engine is ready, or ""."""
+    parts = name.split(".")
+    above = (".".join(parts[:end]) for end in range(len(parts), 1, -1))
+    return next((one for one in above if one in ready), "")
 
 
 class _Scope:
@@ -212,10 +219,7 @@ class Reader(ast.NodeVisitor):
         """Mark the uses of a name that the file tests, or imports only in places that are ready for its absence."""
         tests = [use for use in self.uses if use.form in ("import", "target")]
         ready = {use.name for use in tests if use.guard} - {use.name for use in tests if not use.guard}
-        for i, use in enumerate(self.uses):
-            parts = use.name.split(".")
-            above = (".".join(parts[:end]) for end in range(len(parts), 1, -1))
-            self.uses[i] = use._replace(guard=use.guard or next((name for name in above if name in ready), ""))
+        self.uses = [use._replace(guard=use.guard or guard(use.name, ready)) for use in self.uses]
 
     def visit_Try(self, node: ast.Try) -> None:
         handlers = [handler for handler in node.handlers if not isinstance(handler.body[-1], ast.Raise)]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ...errors import UNPARSABLE, CompatError
-from .reader import Reader, Use
+from .reader import Reader, Use, guard
 
 # Folders that hold installed packages or generated files, not the engine's source.
 _SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages", "venv"})
@@ -58,9 +58,10 @@ def uses(folder: str, show: Callable[[str], None] = lambda text: None) -> tuple[
     Raises:
         CompatError: there is no such folder, or it has no Python file.
     """
-    files = list(python_files(folder))
+    skipped: list[str] = []
+    files = list(python_files(folder, skipped.append))
     if not files:
-        raise CompatError(f"{folder}: there is no Python file in this folder")
+        raise CompatError(f"{folder}: there is no Python file in this folder{elsewhere(skipped)}")
     engine, sentences = _Engine(folder, files), []
     for path in files:
         show(f"reading {path}")
@@ -73,6 +74,11 @@ def uses(folder: str, show: Callable[[str], None] = lambda text: None) -> tuple[
         except UNPARSABLE as error:
             sentences.append(f"{os.path.join(folder, path)}: cannot be parsed by this Python ({error})")
     return engine.private_uses(), sentences
+
+
+def elsewhere(skipped: list[str]) -> str:
+    """Say what to do if only folders of installed packages hold the engine."""
+    return f"; to read an installed package, name its folder below {', '.join(skipped)}" if skipped else ""
 
 
 def python_files(folder: str, skipped: Callable[[str], None] = lambda path: None) -> Iterator[str]:
@@ -88,6 +94,12 @@ def python_files(folder: str, skipped: Callable[[str], None] = lambda path: None
             path = os.path.join(where, name)
             if name.endswith(".py") and os.path.isfile(path):  # not a FIFO, which blocks the reader
                 yield Path(path).relative_to(folder).as_posix()
+
+
+def _guard(use: Use, name: str, ready: set[str]) -> str:
+    if use.guard == use.name:
+        return name
+    return use.guard if use.name.startswith("torch.") else guard(name, ready)
 
 
 class _Engine:
@@ -121,8 +133,11 @@ class _Engine:
         return [".".join(parts[start:]) for start in range(min(3, len(parts)))]
 
     def private_uses(self) -> list[Use]:
+        imports = [use for use in self._uses if use.form == "import" and use.name.startswith("torch.")]
+        # Names that one file imports, ready for their absence, and others import from that file.
+        ready = {use.name for use in imports if use.guard} - {use.name for use in imports if not use.guard}
         found = dict.fromkeys(
-            use._replace(name=name, guard=name if use.guard == use.name else use.guard)
+            use._replace(name=name, guard=_guard(use, name, ready))
             for use in self._uses
             for path in self._torch_paths(use.name, set())
             if (name := private(path)) is not None
