@@ -23,7 +23,7 @@ def run(paths: list[str], against: str | None = None, calls: str | None = None, 
 
     Returns:
         0; 1 if `against` has something that another torch lacks: the mode of a shim, or with `calls` a name that the
-        engine uses; 2 if a path cannot be read.
+        engine needs, or a way to call it; 2 if a path or a file of the engine cannot be read.
 
     Raises:
         CompatError: `calls` is no folder with Python files.

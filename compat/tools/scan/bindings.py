@@ -51,12 +51,12 @@ def signature(arguments: ast.arguments, skip: int = 0) -> str:
 
 def fields(node: ast.ClassDef, decorator: ast.expr) -> str | None:
     """Format the parameters of a dataclass that has no bases. None if its bases may have fields, too."""
-    options = _keywords(decorator)
-    if node.bases or options.get("init") == "False":
+    of_class = _keywords(decorator)
+    if node.bases or of_class.get("init") == "False":
         return None
     positional: list[str] = []
     keyword: list[str] = []
-    rest = keyword if options.get("kw_only") == "True" else positional
+    rest = keyword if of_class.get("kw_only") == "True" else positional
     for statement in node.body:
         if not isinstance(statement, ast.AnnAssign) or "ClassVar" in ast.unparse(statement.annotation):
             continue
@@ -64,18 +64,18 @@ def fields(node: ast.ClassDef, decorator: ast.expr) -> str | None:
             rest = keyword
             continue
         value = statement.value
-        given = _keywords(value) if isinstance(value, ast.Call) and ast.unparse(value.func).endswith("field") else None
-        has_default = (
-            value is not None if given is None else not given.keys().isdisjoint(("default", "default_factory"))
-        )
-        if given is None or given.get("init") != "False":
-            into = keyword if given and given.get("kw_only") == "True" else rest
+        options = {"default": ast.unparse(value)} if value else {}
+        if isinstance(value, ast.Call) and ast.unparse(value.func).endswith("field"):
+            options = _keywords(value)
+        if options.get("init") != "False":
+            has_default = not options.keys().isdisjoint(("default", "default_factory"))
+            into = keyword if options.get("kw_only") == "True" else rest
             into.append(ast.unparse(statement.target) + ("=..." if has_default else ""))
     return f"({', '.join([*positional, *(['*'] if keyword else []), *keyword])})"
 
 
-def _keywords(node: ast.expr) -> dict[str | None, str]:
-    return {one.arg: ast.unparse(one.value) for one in getattr(node, "keywords", ())}
+def _keywords(node: ast.expr) -> dict[str, str]:
+    return {one.arg: ast.unparse(one.value) for one in getattr(node, "keywords", ()) if one.arg}
 
 
 def absolute(node: ast.ImportFrom, name: str, is_package: bool) -> str:
