@@ -208,6 +208,11 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="2 and 4 layers, 16 rows of 256, few rounds")
     parser.add_argument("--rounds", type=int, default=101)
     given = parser.parse_args()
+    try:
+        torch.empty(1, device=given.device)
+    except Exception as error:  # noqa: BLE001 (each kind of device has errors of its own)
+        why = str(error).splitlines()[0][:80]
+        parser.error(f"torch sees no {given.device} ({why}); on the CPU: --device cpu --small")
     torch.set_grad_enabled(False)
     warnings.simplefilter("ignore")
     clock = Clock(given.device)

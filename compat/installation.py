@@ -155,8 +155,7 @@ def install(*names: str, mode: Mode = "auto", kind: Kind = "fix") -> None:
 
     Raises:
         ValueError: a name or a word is unknown, or the name is one of `compat.api`.
-        UnsupportedError: the argument or the environment asks for a mode by its name,
-            and this torch cannot have it.
+        UnsupportedError: argument or environment name a mode that torch cannot have.
 
     """
     shims = _chosen(names, kind)

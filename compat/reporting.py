@@ -87,7 +87,7 @@ def status_of(shim: Shim) -> ShimStatus:
         shim.name,
         shim.kind,
         mode,
-        reason + _remark(shim, entry, mode),
+        reason + _remark(shim, entry, mode == "backport" or selection.undecided),
         selection.evidence,
         active,
         error,
@@ -104,9 +104,9 @@ def _left_out(name: str) -> ShimStatus:
     return ShimStatus(name, kind, "noop", reason, (), active, "", "", False)
 
 
-def _remark(shim: Shim, entry: Install | None, mode: str) -> str:
-    """Return what is worth knowing besides the reason."""
-    if mode != "backport":
+def _remark(shim: Shim, entry: Install | None, acts: bool) -> str:
+    """Return what is worth knowing about a shim that acts here, or may act."""
+    if not acts:
         return ""
     if _lowers_elsewhere(shim):
         return (

@@ -32,6 +32,7 @@ from ..shims.base import all_shims, named
 from . import reproducers
 
 _LIMIT = 300  # seconds for one process
+NO_COMPILER = "not run: Inductor finds no C++ compiler"
 _DECLARED = ("BARE", "FIRST", "FIXED", "PROCESSES")
 
 
@@ -48,8 +49,8 @@ def run(names: list[str]) -> int:
         0, or 1 if an outcome is wrong.
 
     Raises:
-        ValueError: there is no torch, or a shim is unknown, was left out of this copy,
-            or has no reproducer.
+        ValueError: there is no torch; a shim is unknown, was left out of this copy, or
+            has no reproducer; or a reproducer needs a C++ compiler and there is none.
 
     """
     there = available()
@@ -59,20 +60,31 @@ def run(names: list[str]) -> int:
             raise ValueError(f"{shim.name} has no reproducer; {', '.join(known)} have")
     if version.folder() is None:
         raise ValueError(f"there is nothing to check: {version.absence()}")
-    names = names or known
-    width = max(map(len, names), default=4)
     print(f"torch {version.text()}\n", flush=True)
-    _import_inductor()
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        _import_inductor(folder)
+        outcomes = _outcomes(names or known)
+    unchecked = [name for name, said in outcomes.items() if said == NO_COMPILER]
+    right = ("right", "not run")
+    wrong = [name for name, said in outcomes.items() if not said.startswith(right)]
+    print(f"\nwrong: {', '.join(wrong)}" if wrong else "\nnothing is wrong")
+    if unchecked and not wrong:
+        lacking = "Inductor finds no C++ compiler"
+        raise ValueError(f"{lacking}, so {', '.join(unchecked)} was not checked")
+    return int(bool(wrong))
+
+
+def _outcomes(names: list[str]) -> dict[str, str]:
+    """Run the reproducers and print a row for each. Return the outcomes by shim."""
+    outcomes = {}
+    width = max(map(len, names), default=4)
     print(f"{'shim':<{width}}  mode      seconds  result")
-    wrong = []
     for name in names:
         start = time.monotonic()
-        outcome, mode = _outcome(name)
-        seconds = time.monotonic() - start
-        print(f"{name:<{width}}  {mode:<8}  {seconds:>7.1f}  {outcome}", flush=True)
-        wrong += [] if outcome == "right" or outcome.startswith("not run") else [name]
-    print(f"\nwrong: {', '.join(wrong)}" if wrong else "\nnothing is wrong")
-    return int(bool(wrong))
+        outcomes[name], mode = _outcome(name)
+        row = f"{name:<{width}}  {mode:<8}  {time.monotonic() - start:>7.1f}"
+        print(f"{row}  {outcomes[name]}", flush=True)
+    return outcomes
 
 
 def available() -> list[str]:
@@ -80,8 +92,9 @@ def available() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(reproducers.__path__))
 
 
-def _import_inductor() -> None:
-    """Import once what each of the forked processes needs."""
+def _import_inductor(folder: str) -> None:
+    """Import once what each of the forked processes needs, with this cache folder."""
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
     # More threads would be processes, which Inductor starts when it is imported.
     os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"
     with suppress(Exception):  # the outcomes will say it
@@ -146,10 +159,12 @@ def _send(name: str, folder: str, writer: Any) -> None:
     for stream in (1, 2):  # torch logs the errors that some reproducers cause
         os.dup2(silent, stream)
     module = importlib.import_module(f"{reproducers.__name__}.{name}")
-    install(name)
     try:
+        install(name)
         outcome = str(module.outcome())
     except Exception as error:  # noqa: BLE001 (the exception is the outcome)
         line = "".join(str(error).splitlines()[:1])
         outcome = f"{type(error).__name__}: {line[:80]}"
+        if "InvalidCxxCompiler" in str(error):
+            outcome = NO_COMPILER
     writer.send((outcome, status_of(named([name])[0]).mode))

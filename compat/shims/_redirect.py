@@ -39,22 +39,21 @@ def redirect_calls(
         return None
     names = (*code.co_names, *new)
     module = code.co_names.index(old[0]) << _SHIFT
-    method = (code.co_names.index(old[1]) << _SHIFT) | _SHIFT
+    name = (code.co_names.index(old[1]) << _SHIFT) | _SHIFT
     new_module = (len(names) - 2) << _SHIFT
-    new_method = ((len(names) - 1) << _SHIFT) | _SHIFT
+    new_name = ((len(names) - 1) << _SHIFT) | _SHIFT
     # If each index fits one byte, no instruction has an EXTENDED_ARG in front.
-    if max(module, method, new_method) > 255:
+    if max(module, name, new_name) > 255:
         return None
     raw = bytearray(code.co_code)
-    load_module = bytes((_LOAD_ATTR, module))
-    load_method = bytes((_LOAD_METHOD, method))
-    found, at = False, raw.find(load_method)
+    load_module, load_name = bytes((_LOAD_ATTR, module)), bytes((_LOAD_METHOD, name))
+    found, at = False, raw.find(load_name)
     while at != -1:
         before = at - 2
         while raw[before] == _CACHE:  # ends: the module is loaded before the method
             before -= 2
         if at % 2 == 0 and raw[before : before + 2] == load_module:
-            raw[before + 1], raw[at + 1] = new_module, new_method
+            raw[before + 1], raw[at + 1] = new_module, new_name
             found = True
-        at = raw.find(load_method, at + 1)
+        at = raw.find(load_name, at + 1)
     return code.replace(co_code=bytes(raw), co_names=names) if found else None

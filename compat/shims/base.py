@@ -94,17 +94,13 @@ class Shim:
     ) -> None:
         self.name, self.kind, self.upstream = name, kind, upstream
         self.changes_codegen, self.revision = changes_codegen, revision
-        self.native = native
-        self.backport: tuple[Requirement, ...] = (
-            (*_CACHE_KEY, *backport) if changes_codegen else backport
-        )
+        self.native, self.backport = native, backport
+        if changes_codegen:
+            self.backport = (*_CACHE_KEY, *backport)
         self.late = tuple(late or ())
+        own = {"native": native_replacements or {}, "backport": replacements}
         # By the mode, or by the module whose import they wait for.
-        self.replacements: dict[str, Replacing] = {
-            "native": native_replacements or {},
-            "backport": replacements,
-            **(late or {}),
-        }
+        self.replacements: dict[str, Replacing] = {**own, **(late or {})}
         self.value, self._token_of = value, token_of
         # Stands for this shim in a cache key, as in "fx_strides/1".
         self.token = f"{name}/{revision}"

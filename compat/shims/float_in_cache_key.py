@@ -45,6 +45,7 @@ _SYMBOLIC = "torch.fx.experimental.symbolic_shapes"
 _REVISION = 1
 # The symbolic floats of the graph that this thread or task is looking up.
 _looked_up: ContextVar[tuple[Any, ...]] = ContextVar("compat_floats", default=())
+_STARTS_OVER = "starts over for a float that a guard has pinned"
 # The attribute of AOTAutogradCacheInfo that carries them from the lookup to the save.
 _ATTRIBUTE = "compat_floats"
 
@@ -76,11 +77,9 @@ def _is_compiled_in(symbol: Any) -> bool:
 
 
 def _tells_of_nan(guard: str) -> bool:
-    """Return whether the guard says of one input that it is not NaN.
-
-    No symbolic float is NaN, so this guard always holds. To evaluate it, torch would
-    pin the float to its value, and each new value would compile again.
-    """
+    """Return whether the guard says of one input that it is not NaN."""
+    # No symbolic float is, so the guard always holds. To evaluate it, torch would pin
+    # the float to its value, and each new value would compile again.
     number = guard.removeprefix("not math.isnan(L['t").removesuffix("'])")
     return number.isdecimal()
 
@@ -225,13 +224,7 @@ SHIM = Shim(
     changes_codegen=False,
     revision=_REVISION,
     # The source does not tell in which words torch will repair it: the check tries it.
-    native=(
-        Behaves(
-            _TENSORIFY,
-            "starts over for a float that a guard has pinned",
-            _explain_stale,
-        ),
-    ),
+    native=(Behaves(_TENSORIFY, _STARTS_OVER, _explain_stale),),
     backport=(
         Symbol(_KEY, "function"),
         Takes(_KEY, "example_inputs"),

@@ -118,8 +118,7 @@ def lazy_graph_module(enabled: bool = True, *, mode: Mode = "auto") -> Context:
 
     Raises:
         ValueError: the mode is unknown.
-        UnsupportedError: the argument or the environment asks for a mode by its name,
-            and this torch cannot have it.
+        UnsupportedError: argument or environment name a mode that torch cannot have.
 
     Source: pytorch#177907.
 

@@ -191,25 +191,22 @@ def realize_on_reuse(*, mode: Mode = "auto", numerics: Numerics = "exact") -> Co
     """Store a reused value once if that moves fewer bytes than computing it anew.
 
     Holds for what the thread or asyncio task that enters the context compiles with
-    Inductor, until it is left. Meanwhile the shim is part of
-    `torch.compiler.config.cache_key_tag`. Can be nested, entered again, and used as a
-    decorator.
+    Inductor, until it is left. The shim is part of torch's `cache_key_tag` meanwhile.
+    Can be nested, entered again, and used as a decorator.
 
     Args:
         mode: "auto" is a backport on torch 2.11, native if torch has the rule (no
             release has), else nothing. "backport" works from 2.9.1 to 2.15.0.
         numerics: "exact" leaves a value to torch's own rule if storing it would change
             results: 16-bit floats, and on the CPU all values computed from elements of
-            less than 32 bits. "traffic" applies the rule to all values, so 16-bit
-            results change by a rounding.
+            less than 32 bits. "traffic" takes all, so results change by a rounding.
 
     Returns:
         A context manager. It yields nothing.
 
     Raises:
         ValueError: the mode or the numerics are unknown.
-        UnsupportedError: the argument or the environment asks for a mode by its name,
-            and this torch cannot have it.
+        UnsupportedError: argument or environment name a mode that torch cannot have.
 
     Source: pytorch#176994, vllm#42686.
 

@@ -261,7 +261,7 @@ def test_exception_while_patch_is_made_leaves_torch_consistent(fake_torch, monke
         assert not is_patched(fake_torch)
 
 
-@pytest.mark.parametrize("name", ["with_block", "install_twice_and_uninstall"])
+@pytest.mark.parametrize("name", ["with_block", slow("install_twice_and_uninstall")])
 @pytest.mark.filterwarnings("ignore::compat.CompatWarning")
 def test_exception_with_two_copies_leaves_torch_consistent(fake_torch, uses, other_copy, name):
     uses.with_block()

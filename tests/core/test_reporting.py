@@ -85,15 +85,21 @@ def test_table_has_one_line_per_shim():
 WAITING = """
 import compat
 from compat.reporting import as_table
-compat.install("split_module_tuple_return", mode="backport")
-print(as_table([row for row in compat.status() if row.name == "split_module_tuple_return"]))
+compat.install({name!r}, mode={mode!r})
+print(as_table([row for row in compat.status() if row.name == {name!r}]))
 """
 
 
 @pytest.mark.skipif(RELEASE >= (2, 12), reason="native: nothing to wait for")
 def test_table_names_the_module_that_an_installed_shim_waits_for(python):
-    row = python("-c", WAITING).stdout.splitlines()[-1]
+    row = python("-c", WAITING.format(name="split_module_tuple_return", mode="backport")).stdout.splitlines()[-1]
     assert "  waiting for torch.fx.passes.split_module  " in row
+
+
+def test_installed_shim_that_source_cannot_decide_waits(python):
+    row = python("-c", WAITING.format(name="full_of_bool", mode="auto")).stdout.splitlines()[-1]
+    assert row.split()[2:6] == ["noop", "waiting", "for", "torch._inductor.codecache"], row
+    assert "not decided from source text" in row
 
 
 def test_table_aligns_columns_without_trailing_blanks():

@@ -25,7 +25,7 @@ def outcomes(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Have the command take outcomes from this dict in place of processes; "right" if there is none."""
     given: dict[str, str] = {}
     monkeypatch.setattr(selfcheck, "_in_process", lambda name, *rest: (given.get(name, "right"), "backport"))
-    monkeypatch.setattr(selfcheck, "_import_inductor", lambda: None)
+    monkeypatch.setattr(selfcheck, "_import_inductor", lambda folder: None)
     return given
 
 
@@ -56,6 +56,16 @@ def test_a_wrong_outcome_is_shown_and_exits_with_1(
     printed = capsys.readouterr().out
     assert "no tuple\n" in printed
     assert printed.endswith(f"\nwrong: {NAME}\n")
+
+
+def test_without_a_compiler_check_says_which_shims_need_one(
+    outcomes: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    outcomes[NAME] = selfcheck.NO_COMPILER
+    assert main(["check", NAME, "operator_str"]) == 2
+    assert capsys.readouterr().err == f"compat: Inductor finds no C++ compiler, so {NAME} was not checked\n"
+    outcomes["operator_str"] = "wrong"
+    assert main(["check", NAME, "operator_str"]) == 1
 
 
 @pytest.mark.parametrize(("variable", "word"), [("TORCH_COMPAT", "noop"), (f"TORCH_COMPAT_{NAME.upper()}", "noop")])
@@ -126,6 +136,17 @@ def fails() -> str:
     raise RuntimeError("first line\nsecond line")
 
 
+def lacks_compiler() -> str:
+    raise RuntimeError("backend='inductor' raised:\nInvalidCxxCompiler: No working C++ compiler found in torch.")
+
+
+@same_on_every_torch
+def test_a_mode_that_torch_cannot_have_is_the_outcome(python: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    done = python("-m", "compat", "check", NAME, **{f"TORCH_COMPAT_{NAME.upper()}": "native"})
+    assert done.returncode == 1
+    assert f"UnsupportedError: {NAME}" in done.stdout
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="the reproducer is passed on by a fork")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # a fork of a process that has threads
 @same_on_every_torch
@@ -133,9 +154,10 @@ def fails() -> str:
     (lambda: "right", 60, "right"),
     (lambda: "wrong values", 60, "wrong values"),
     (fails, 60, "RuntimeError: first line"),
+    (lacks_compiler, 60, selfcheck.NO_COMPILER),
     (ends(3), 60, "the process ended with exit status 3"),
     (lambda: "right", 0, "no outcome after 0 seconds"),
-], ids=["right", "wrong", "raises", "crashes", "late"])  # fmt: skip
+], ids=["right", "wrong", "raises", "no compiler", "crashes", "late"])  # fmt: skip
 def test_outcome_of_a_process(
     outcome: Any, limit: int, said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:

@@ -61,6 +61,7 @@ def test_wheel_tree_package_and_environment_give_same_answers(tmp_path, static):
     assert [column.cells for column in columns] == [static.cells] * 4
 
 
+@same_on_every_torch
 @needs_torch
 def test_scan_runs_no_scanned_code_and_imports_no_torch(tmp_path):
     trap = f"\nopen({str(tmp_path / 'ran')!r}, 'w')\n"
