@@ -60,7 +60,7 @@ def test_reproducer_fails_only_on_affected_torch_without_shim(name: str, warm: W
     assert recorded(name) == [without, fixed]
 
 
-# On 2.11 most shims are backports. Elsewhere this takes as long as all other tests of the shims, which check values, too.
+# On 2.11 most shims are backports. On other torches these are slow tests: the files of the shims test values, too.
 SLOW_ELSEWHERE = () if RELEASE == (2, 11) else pytest.mark.slow
 
 
