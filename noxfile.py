@@ -38,7 +38,7 @@ nox.options.sessions = ["lint", "typing", *(f"tests({torch})" for torch in CHOSE
 
 
 def install(session: nox.Session, torch: str | None, *extras: str) -> None:
-    """compat as a user installs it, not as it lies here, with one torch and what the extras name."""
+    """Install compat as a user does, with one torch and the requirements of the extras."""
     wanted = [name for extra in extras for name in PROJECT["project"]["optional-dependencies"][extra]]
     session.install(*PROJECT["project"]["dependencies"], *wanted, *([f"torch=={torch}"] if torch else []))
     session.install("--force-reinstall", "--no-deps", ".")
@@ -69,7 +69,7 @@ def matrix(session: nox.Session) -> None:
 @nox.session
 @nox.parametrize("torch", [nox.param(torch, id=torch) for torch in CHOSEN["default-torches"]])
 def proof(session: nox.Session, torch: str) -> None:
-    """What takes long, on one torch: hundreds of changes of torch's private API, 2,000 histories, all slow tests."""
+    """Run the long tests on one torch: hundreds of changes of its private API, 2,000 histories, all slow tests."""
     install(session, torch, "test")
     environment = {"COMPAT_TEST_TORCH": torch, "COMPAT_TEST_EXAMPLES": "2000"}
     session.run("python", "-W", "ignore", "tests/proof/mutants.py")

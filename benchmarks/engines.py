@@ -1,4 +1,4 @@
-"""What a vendored `compat` does inside a real engine: the part that engines_vllm.py and engines_sglang.py share.
+"""Measure a vendored `compat` inside a real engine: the part that engines_vllm.py and engines_sglang.py share.
 
 The engine is the one that is installed. `compat` is vendored into it, and its file with `split_graph` is loaded a
 second time, with a small edit that makes it use the vendored context: the two then take turns on one captured graph.

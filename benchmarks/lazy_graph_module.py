@@ -1,4 +1,4 @@
-"""What `lazy_graph_module` gains and costs on the installed torch, written as JSON.
+"""Measure the gain and the cost of `lazy_graph_module` on the installed torch, and write JSON.
 
 One run compares, interleaved and with medians: the plain split, the engines' way (torch's own context around it), ours,
 and the limit (the same split with the construction of GraphModules stubbed out). Then what it takes in fresh processes:

@@ -1,5 +1,6 @@
-"""What it costs to have compat there, on the installed torch, written as JSON: the import beside that of torch, the
-install of all fixes, what they add to a compile, and how long a scan takes.
+"""Measure the cost of compat on the installed torch, and write JSON.
+
+Four measurements: the import beside that of torch, the install of all fixes, their share of a compile, and a scan.
 
 The first two are taken in fresh processes. The compile is one of 20 layers that finds its C++ compiled and nothing else
 cached: with the seconds of the C++ compiler in it, any share would look small.
@@ -70,7 +71,7 @@ def compiles(rounds: int, layers: int = 20) -> dict[str, Any]:
     given, seconds = chain.inputs(layers, 64, torch.float32), {"torch alone": [], "all fixes": []}
     with fresh_cache(), config.patch({"cpp_cache_precompile_headers": False, "cpp.vec_isa_ok": True}):
         for turn in range(rounds + 1):
-            for way in sorted(seconds, reverse=bool(turn % 2)):  # whoever is first finds another heap
+            for way in sorted(seconds, reverse=bool(turn % 2)):  # the first one finds another heap
                 if way == "all fixes":
                     compat.install()
                 seconds[way].append(_compile(given))

@@ -1,4 +1,4 @@
-"""What `realize_on_reuse` does to residual chains: loads, bytes, run time, and what the decision costs.
+"""Measure `realize_on_reuse` on residual chains: loads, bytes, run time, and the cost of the decision.
 
 In one run, interleaved, with medians: torch as it is ("stock"), and ours, with both kinds of numerics; what it costs to
 decide is taken for the rule as vLLM had it, too. `python benchmarks/realize_on_reuse.py [--rounds 31]`

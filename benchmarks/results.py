@@ -1,4 +1,4 @@
-"""Where results land: one JSON file a benchmark and torch, with the versions and the machine they were measured on."""
+"""Keep results: one JSON file a benchmark and torch, with the versions and the machine they were measured on."""
 
 from __future__ import annotations
 
