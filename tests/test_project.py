@@ -104,7 +104,8 @@ def test_set_that_stands_for_env_override_has_the_shims_of_its_table():
 
 
 def test_pre_commit_runs_the_ruff_of_pyproject():
-    (pinned,) = [tool for tool in PROJECT["project"]["optional-dependencies"]["lint"] if tool.startswith("ruff==")]
+    extras = PROJECT["project"]["optional-dependencies"]
+    (pinned,) = {tool for name in ("lint", "test") for tool in extras[name] if tool.startswith("ruff")}
     assert f"rev: v{pinned.partition('==')[2]} " in (ROOT / ".pre-commit-config.yaml").read_text()
 
 

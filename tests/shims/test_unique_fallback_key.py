@@ -38,12 +38,18 @@ def run(folder: str, install: bool, factors: tuple[int, ...]) -> tuple[list[floa
     return results, drawn
 
 
+# torch 2.9 saves no artifact for such a graph, so nothing can be confused.
+needs_aot_compile = pytest.mark.skipif(RELEASE < (2, 10), reason="torch cannot compile it ahead of time")
+
+
+@needs_aot_compile
 @pytest.mark.parametrize("install", [False, True])
 def test_two_processes_with_one_seed_get_their_own_code(install: bool, warm: Warm, tmp_path: Path) -> None:
     got = [warm(run, str(tmp_path), install, (factor,))[0] for factor in (2, 7)]
     assert got == ([[2.0], [7.0]] if install or RELEASE >= (2, 15) else [[2.0], [2.0]])
 
 
+@needs_aot_compile
 def test_one_process_gets_the_code_of_each_function_and_its_own_random_numbers(warm: Warm, tmp_path: Path) -> None:
     results, drawn = warm(run, str(tmp_path), True, (2, 7, 3))
     assert results == [2.0, 7.0, 3.0]

@@ -292,7 +292,7 @@ for has_it in (False, True):
     print(selection.decide(Shim, "auto", "", sys.argv[1], object()).reason)
 """
 OLDER = "torch {} lacks it, and this copy of compat was vendored for torch >=2.14; mode='backport' works here"
-UNKNOWN = "torch {} lacks it and is no torch that gets the backport unasked; mode='backport' works here"
+UNKNOWN = "torch {} lacks it, and gets the backport only if mode='backport' asks for it"
 FITS = "torch {} lacks it and the backport fits: X"
 
 
