@@ -231,10 +231,7 @@ def _no_mode(torch: str, failed: dict[str, Answer], lacking: str) -> str:
         return f"torch {torch} neither has it nor fits the backport; {lacking}"
     if failed["native"].holds is None:
         return f"torch {torch}: not decided from source text; {lacking}"
+    why = "gets the backport only on request"
     if is_left_out(version.parse(torch)):
-        made_for = f"this copy of compat was vendored for torch {VENDORED_FOR}"
-        return f"torch {torch} lacks it, and {made_for}; mode='backport' works here"
-    return (
-        f"torch {torch} lacks it, and gets the backport only if mode='backport' asks "
-        "for it"
-    )
+        why = f"this copy of compat was vendored for torch {VENDORED_FOR}"
+    return f"torch {torch} lacks it, and {why}; mode='backport' works here"

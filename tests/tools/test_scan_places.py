@@ -122,7 +122,7 @@ def test_two_builds_of_one_version_are_told_apart_by_path(tmp_path, capsys):
 def test_the_table_gives_the_reason_of_a_noop(tmp_path, capsys):
     paths = [trees.as_tree(tmp_path / torch, trees.written(torch, trees.PLAIN)) for torch in ("2.9.1", "2.10.0")]
     assert main(["scan", *paths]) == 0
-    assert "lazy_graph_module, 2.9.1, 2.10.0: noop: torch lacks it and " in capsys.readouterr().out
+    assert "lazy_graph_module, 2.9.1, 2.10.0: noop: torch lacks it, and " in capsys.readouterr().out
 
 
 class Terminal:

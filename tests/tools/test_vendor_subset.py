@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.this_torch import ASK, same_on_every_torch
+from helpers.this_torch import ASK, ROOT, same_on_every_torch
 from packaging.version import Version
 
 import compat
@@ -292,7 +292,7 @@ for has_it in (False, True):
     print(selection.decide(Shim, "auto", "", sys.argv[1], object()).reason)
 """
 OLDER = "torch {} lacks it, and this copy of compat was vendored for torch >=2.14; mode='backport' works here"
-UNKNOWN = "torch {} lacks it, and gets the backport only if mode='backport' asks for it"
+UNKNOWN = "torch {} lacks it, and gets the backport only on request; mode='backport' works here"
 FITS = "torch {} lacks it and the backport fits: X"
 
 
@@ -467,7 +467,7 @@ COPIES = {
 @pytest.mark.parametrize("options", COPIES.values(), ids=COPIES)
 def test_ruff_accepts_a_copy_as_it_is(options: list[str], place: Path) -> None:
     copy = vendored(place, *options)
-    rules = ["--no-cache", "--config", str(vendor.PACKAGE / "ruff.toml")]
+    rules = ["--no-cache", "--config", str(ROOT / "compat" / "ruff.toml")]
     for command in (["check", *rules], ["format", "--check", *rules]):
         done = subprocess.run(["ruff", *command, copy], capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
