@@ -11,7 +11,7 @@ from unittest import mock
 
 import pytest
 import torch
-from helpers.this_torch import needs_compiler
+from helpers.this_torch import SLOW_ELSEWHERE, needs_compiler
 from helpers.warm import Warm
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -50,7 +50,11 @@ def compiled(folder: str, who: str, aot: bool) -> list[Any]:
 
 @needs_compiler
 @pytest.mark.parametrize(
-    ("aot", "order"), [(True, ["stock", "ours"]), pytest.param(False, ["ours", "stock"], marks=pytest.mark.slow)]
+    ("aot", "order"),
+    [
+        pytest.param(True, ["stock", "ours"], marks=SLOW_ELSEWHERE),
+        pytest.param(False, ["ours", "stock"], marks=pytest.mark.slow),
+    ],
 )
 def test_shared_compile_cache_keeps_stock_and_patched_code_apart(
     warm: Warm, tmp_path: Path, aot: bool, order: list[str]

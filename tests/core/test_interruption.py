@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.this_torch import ROOT, same_on_every_torch
+from helpers.this_torch import ROOT, same_on_every_torch, slow
 
 import compat
 from compat import installation
@@ -211,11 +211,6 @@ def clean_up(*uses: Uses) -> None:
     if claimed(*uses):  # slow, with all of torch in memory
         gc.collect()
     assert not claimed(*uses), "a claim outlives its context and its installs"
-
-
-def slow(parameter: Any) -> Any:
-    """Leave the parameter to `nox -s matrix` and `nox -s proof`: each takes half a minute."""
-    return pytest.param(parameter, marks=pytest.mark.slow)
 
 
 OPERATIONS = ["with_block", "nested", "install", "install_twice_and_uninstall", "uninstall_of_two"]

@@ -30,3 +30,11 @@ needs_compiler = pytest.mark.skipif(
 
 # Tests that do not depend on the version of torch run on one torch only, that of the demo.
 same_on_every_torch = pytest.mark.skipif(RELEASE != (2, 11), reason="does not depend on torch: runs with 2.11 only")
+
+# Tests that take long run by default on the torch that has most backports. On other torches they are slow tests.
+SLOW_ELSEWHERE = () if RELEASE == (2, 11) else (pytest.mark.slow,)
+
+
+def slow(parameter: object) -> object:
+    """Leave the parameter of a test to `nox -s matrix` and `nox -s proof`."""
+    return pytest.param(parameter, marks=pytest.mark.slow)

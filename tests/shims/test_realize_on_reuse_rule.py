@@ -131,7 +131,7 @@ def run(steps: list[tuple[Any, ...]], values: list[torch.Tensor]) -> list[torch.
     return values[-3:]
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(programs(), st.sampled_from(["traffic", "exact"]))
 def test_decisions_on_random_ir_match_plain_formula(program: Any, numerics: str) -> None:
     inputs, steps = program

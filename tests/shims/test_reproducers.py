@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.this_torch import RELEASE, ROOT, needs_compiler, same_on_every_torch
+from helpers.this_torch import RELEASE, ROOT, SLOW_ELSEWHERE, needs_compiler, same_on_every_torch
 from helpers.warm import Warm
 from reproduce import outcome
 
@@ -58,10 +58,6 @@ def test_reproducer_fails_only_on_affected_torch_without_shim(name: str, warm: W
         )
         TABLE.write_text(HEAD + "\n".join(ordered) + "\n")
     assert recorded(name) == [without, fixed]
-
-
-# On 2.11 most shims are backports. On other torches these are slow tests: the files of the shims test values, too.
-SLOW_ELSEWHERE = () if RELEASE == (2, 11) else pytest.mark.slow
 
 
 @needs_compiler

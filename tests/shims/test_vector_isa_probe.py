@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.this_torch import ROOT, needs_compiler
+from helpers.this_torch import ROOT, needs_compiler, slow
 from helpers.torch_state import status_of
 from torch._inductor import config, cpp_builder, cpu_vec_isa
 
@@ -117,9 +117,9 @@ def other_cpu(patch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        *(other_code, other_vectors, other_flags, other_torch, other_build_of_torch),
-        *(other_version_of_the_compiler, other_options, other_path_of_headers),
-        *(other_loader, other_kernel, other_cpu),
+        *(other_code, other_flags, other_version_of_the_compiler, other_cpu),
+        *map(slow, (other_vectors, other_torch, other_build_of_torch, other_options, other_path_of_headers)),
+        *map(slow, (other_loader, other_kernel)),
     ],
 )
 def test_answer_counts_for_the_same_question_alone(

@@ -336,7 +336,7 @@ WORLD = [f"{number}.{micro}{build}" for number in NUMBERS_OF_WORLD for micro in 
 RANGES = [">=2.9,<2.12", ">=2.12", "==2.14.0", "==2.11.*", ">=2.10.0.dev0,!=2.12.0", "<2.13", ">=2.10", "2.14"]
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=80)
 @given(GATES, st.sampled_from(RANGES))
 def test_constant_outcome_is_what_python_gives_on_every_version_of_the_range(tmp_path_factory, text, spec):
     torches = torch_range(spec)
