@@ -24,7 +24,7 @@ VERSIONS = (
     "2.10.0", "2.10.0+cpu", "2.11.0.dev20260101", "2.11.0a0+git1", "2.11.0rc1", "2.12.0+debug", "2.12.1+rocm7.2",
     "2.13.0+abcxyz", "2.13.0+12.1", "2.14.0.post1", "2.14.0", "2.14.0+cpu", "2.14.1", "2.22.0", "2.99.0", "3.3.0",
 )  # fmt: skip
-RUNS = 4  # of each version: `ask()` in the inputs answers at random
+RUNS = 2  # of each version: `ask()` in the inputs answers at random
 
 
 class Noting(ast.NodeTransformer):
