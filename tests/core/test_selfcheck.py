@@ -140,13 +140,6 @@ def lacks_compiler() -> str:
     raise RuntimeError("backend='inductor' raised:\nInvalidCxxCompiler: No working C++ compiler found in torch.")
 
 
-@same_on_every_torch
-def test_a_mode_that_torch_cannot_have_is_the_outcome(python: Callable[..., subprocess.CompletedProcess[str]]) -> None:
-    done = python("-m", "compat", "check", NAME, **{f"TORCH_COMPAT_{NAME.upper()}": "native"})
-    assert done.returncode == 1
-    assert f"UnsupportedError: {NAME}" in done.stdout
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="the reproducer is passed on by a fork")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # a fork of a process that has threads
 @same_on_every_torch
@@ -166,3 +159,13 @@ def test_outcome_of_a_process(
     monkeypatch.setitem(sys.modules, f"{reproducers.__name__}.{NAME}", module)
     monkeypatch.setattr(selfcheck, "_LIMIT", limit)
     assert selfcheck._in_process(NAME, str(tmp_path), False)[0] == said
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a fork is quick")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # a fork of a process that has threads
+@same_on_every_torch
+def test_a_mode_that_torch_cannot_have_is_the_outcome(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    monkeypatch.setenv(f"TORCH_COMPAT_{NAME.upper()}", "native")
+    said, mode = selfcheck._in_process(NAME, str(tmp_path), False)
+    assert said.startswith(f"UnsupportedError: {NAME}: ")
+    assert mode == "noop"

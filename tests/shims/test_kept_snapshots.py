@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from helpers.passes import Passes
-from helpers.this_torch import RELEASE, SLOW_ELSEWHERE, needs_compiler
+from helpers.this_torch import RELEASE, needs_compiler, slow
 from torch import library as torch_library
 
 import compat
@@ -521,7 +521,7 @@ def no_caches() -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("v2", [True, pytest.param(False, marks=SLOW_ELSEWHERE)], ids=["v2", "v1"])
+@pytest.mark.parametrize("v2", [True, slow(False)], ids=["v2", "v1"])
 def test_every_form_is_right_with_the_shim(v2: bool, installed: None) -> None:
     forms = {**CALLS, **OTHERS, **RESULTS} if v2 else {**CALLS, **RESULTS}
     assert wrong(forms, pass_by_pass(v2, dynamic=not v2)) == set()
