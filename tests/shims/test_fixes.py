@@ -26,7 +26,8 @@ import torch._dynamo, torch._inductor.compile_fx
 from compat.shims.base import all_shims
 for name in sorted({name for shim in all_shims() for name in {*shim.modules, *shim.late}}):
     if importlib.util.find_spec(name): importlib.import_module(name)
-inside = {row.name: [row.mode, row.active] for row in compat.status() if row.kind == "fix"}
+fixes = {shim.name for shim in all_shims() if shim.kind == "fix"}  # a smaller copy has a row for each left-out one
+inside = {row.name: [row.mode, row.active] for row in compat.status() if row.name in fixes}
 others = [row.name for row in compat.status() if row.kind != "fix" and row.active]
 tag = torch.compiler.config.cache_key_tag
 compat.uninstall()
