@@ -75,7 +75,7 @@ class PatchPoint:
     def __init__(self, function: FunctionType) -> None:
         self.function = function
         self.code, self.defaults = function.__code__, function.__kwdefaults__
-        self.original = copied(function)
+        self.original = copied(function, self.code)
         self.top: Callable[..., Any] = self.original
         # By the names of the parameters that wrappers add.
         self._trampolines: dict[tuple[str, ...], CodeType] = {}
