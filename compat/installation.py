@@ -116,20 +116,24 @@ class Install:
         return not self._claims and not self.error and not is_loaded(self.shim)
 
     def remove(self) -> None:
-        """Take it out. An exception that arrives meanwhile is raised after that."""
-        try:
-            self._remove()
-        except BaseException:
-            self._remove()
-            raise
-
-    def _remove(self) -> None:
+        """Take it out. If an exception ends this early, call it again."""
         self.removed = True
         for watcher in self._watchers:
             watcher.stop()
         self._take_out()
         with suppress(ValueError):
             _entries(self.shim).remove(self)
+
+
+def _remove(entries: list[Install]) -> None:
+    """Take all of them out. An exception that arrives meanwhile is raised then."""
+    try:
+        for entry in entries:
+            entry.remove()
+    except BaseException:
+        for entry in entries:
+            entry.remove()
+        raise
 
 
 # By the copy of `compat` that was asked, too: no copy takes back another one's install.
@@ -169,8 +173,7 @@ def install(*names: str, mode: Mode = "auto", kind: Kind = "fix") -> None:
         for entry in made:
             _entries(entry.shim).append(entry)
     except BaseException:
-        for entry in made:
-            entry.remove()
+        _remove(made)
         raise
 
 
@@ -190,14 +193,7 @@ def uninstall(*names: str, kind: Kind = "fix") -> None:
 
     """
     last = [_entries(shim)[-1:] for shim in _chosen(names, kind)]
-    entries = [entry for found in last for entry in found]
-    try:
-        for entry in entries:
-            entry.remove()
-    except BaseException:
-        for entry in entries:  # an interrupt must not leave half of them in
-            entry.remove()
-        raise
+    _remove([entry for found in last for entry in found])
 
 
 def cache_key() -> str:

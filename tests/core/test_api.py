@@ -48,6 +48,11 @@ def test_every_function_is_documented_and_has_a_shim() -> None:
             assert f"\n    {parameter}: " in inspect.getdoc(function)
 
 
+def test_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match=r"^module 'compat.api' has no attribute 'nonsense'$"):
+        compat.api.nonsense  # noqa: B018 (asks for it)
+
+
 def test_import_loads_neither_torch_nor_the_shims(python: Callable[..., Any]) -> None:
     code = (
         "import sys, compat.api; loaded = [name for name in sys.modules if name.startswith('compat.shims.')]\n"

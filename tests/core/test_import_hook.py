@@ -81,6 +81,18 @@ def test_module_without_spec_counts_as_imported(watch, monkeypatch):
     assert watch("made_by_hand") == [0]
 
 
+class Raising(ModuleType):
+    """Stands for a lazy module that cannot be had: each attribute that it lacks raises."""
+
+    def __getattribute__(self, name: str) -> object:
+        raise RuntimeError(name)
+
+
+def test_stand_in_whose_attributes_raise_counts_as_imported(watch, monkeypatch):
+    monkeypatch.setitem(sys.modules, "made_by_hand", Raising("made_by_hand"))
+    assert watch("made_by_hand") == [0]
+
+
 def test_action_waits_for_last_of_several_modules(target, watch):
     first, second, third = target(), target(), target()
     importlib.import_module(first)

@@ -307,6 +307,63 @@ def test_handler_in_the_middle_sees_its_own_context_in_force(fake_torch, uses):
     assert not is_patched(fake_torch)
 
 
+# Methods in which an interrupt arrives. The tests above reach each bytecode, but coverage cannot see what runs under
+# their trace function.
+IN_A_BLOCK = ["patching.context:Scope.end", "patching.patch:Patch.enter", "patching.patch:Patch.reconcile"]
+IN_UNINSTALL = ["installation:Install.remove", "patching.patch:Patch.leave", "patching.patch:Patch.reconcile"]
+
+
+def interrupt_first_call(monkeypatch: pytest.MonkeyPatch, place: str, late: bool) -> None:
+    """Have the first call of a method raise KeyboardInterrupt, before or after it does its work."""
+    module, _, path = place.partition(":")
+    owner = getattr(importlib.import_module(f"compat.{module}"), path.partition(".")[0])
+    method = vars(owner)[path.partition(".")[2]]
+    calls: list[Any] = []
+
+    def interrupted(*arguments: Any) -> None:
+        calls.append(arguments)
+        if len(calls) > 1 or late:
+            method(*arguments)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(owner, method.__name__, interrupted)
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("place", IN_A_BLOCK)
+def test_interrupted_block_is_over(fake_torch, uses, monkeypatch, place, late):
+    context = uses.context()  # kept here: a block ends with its context, too
+    interrupt_first_call(monkeypatch, place, late)
+    with pytest.raises(KeyboardInterrupt), context:
+        assert is_patched(fake_torch)
+    assert not claimed(uses)
+    check(fake_torch, uses)
+    assert context._innermost() is None
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("place", IN_UNINSTALL)
+def test_interrupted_uninstall_is_completed(fake_torch, uses, monkeypatch, place, late):
+    uses.install()
+    interrupt_first_call(monkeypatch, place, late)
+    with pytest.raises(KeyboardInterrupt):
+        uses.uninstall()
+    assert not claimed(uses)
+    check(fake_torch, uses)
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
+def test_interrupted_patch_leaves_all_the_same(fake_torch, uses, monkeypatch, late):
+    patch, claim = uses.shim.patch("backport"), uses.shim.claim()
+    patch.enter(claim)
+    interrupt_first_call(monkeypatch, "patching.patch:Patch.reconcile", late)
+    with pytest.raises(KeyboardInterrupt):
+        patch.leave(claim)
+    check(fake_torch, uses)
+    assert not is_patched(fake_torch)
+
+
 def test_interrupted_context_ends_when_it_is_collected(fake_torch, uses):
     context = uses.context()
     context.__enter__()

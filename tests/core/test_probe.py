@@ -18,6 +18,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from compat.errors import CompatError
 from compat.probe.definition import Definition, Missing, Parameter, Undecided, parameters_of
 from compat.probe.live import LiveReader
 from compat.probe.requirements import (
@@ -346,6 +347,11 @@ def test_live_reader_runs_no_property_and_no_getattr(both):
     assert found_or_why(live, f"{name}:C.f") == ("value", ())
 
 
+def test_live_reader_ends_at_a_function_that_wraps_itself(both):
+    name, live, _ = both("def f(x): pass\nf.__wrapped__ = f\n")
+    assert found_or_why(live, f"{name}:f")[0] == "function"
+
+
 def test_unreadable_file_is_undecided_and_missing_file_is_missing(tmp_path: Path):
     (tmp_path / "torch").mkdir()
     (tmp_path / "torch" / "odd.py").write_bytes(b"# \xff")
@@ -392,6 +398,20 @@ def test_torch_without_any_source_is_undecided(tmp_path: Path):
 def test_answer_states_requirement_and_finding(requirement, says, objects):
     source = SourceReader(lambda path: "class C: pass\nv = 1\ndef f(a, b=1): return g.x.y(1)")
     assert answer(requirement, source) == (says, objects is None, objects or "it does")
+
+
+def test_answer_keeps_any_exception_but_that_torch_is_not_whole():
+    class Raising:
+        def __init__(self, error: Exception) -> None:
+            self.error = error
+
+        def find(self, target: str) -> Definition:
+            raise self.error
+
+    found = answer(Symbol("m:x"), Raising(OSError("stale file handle")))
+    assert found == ("m:x exists", False, "reading it raises OSError: stale file handle")
+    with pytest.raises(CompatError, match="half imported"):
+        answer(Symbol("m:x"), Raising(CompatError("half imported")))
 
 
 @pytest.mark.parametrize(

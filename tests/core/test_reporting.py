@@ -102,6 +102,20 @@ def test_installed_shim_that_source_cannot_decide_waits(python):
     assert "not decided from source text" in row
 
 
+def test_table_says_which_shims_are_active():
+    active, other = (row._replace(active=active) for row, active in zip(compat.status(), (True, False)))
+    assert [row.split()[3] for row in as_table((active, other)).splitlines()[-2:]] == ["yes", "no"]
+
+
+def test_row_says_that_inductor_compiles_elsewhere(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch._inductor.compile_fx", None)  # not imported yet: the variable counts
+    monkeypatch.setenv("TORCHINDUCTOR_FX_COMPILE_MODE", "async+subprocess")
+    reasons = {row.name: row.reason for row in compat.status()}
+    told = "; but Inductor compiles in a subprocess here (TORCHINDUCTOR_FX_COMPILE_MODE), where it is not in force"
+    assert reasons["pattern_matcher_dtypes"].endswith(told)
+    assert told not in reasons[NAME]
+
+
 def test_table_aligns_columns_without_trailing_blanks():
     assert table([("a", "long head"), ("wide cell", ""), ("", "x")]) == (
         "a          long head\n---------  ---------\nwide cell\n           x"

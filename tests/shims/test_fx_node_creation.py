@@ -333,6 +333,7 @@ def test_walk_is_skipped_in_the_known_form() -> None:
         ("return Node(self, op)", "return Node(self, val)"),
         ('if op in ("call_function"', 'if op not in ("call_function"'),
         ('"call_module")', '"call_module", "output")'),
+        ('"call_module") and', '"call_module") or'),
         (
             "return Node",
             'op in ("call_function", "call_method", "call_module")\n    return Node',

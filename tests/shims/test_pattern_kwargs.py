@@ -72,6 +72,13 @@ def installed() -> Iterator[None]:
     compat.uninstall("pattern_kwargs")
 
 
+ONE = torch.ones(())
+
+
+def shifted(x: torch.Tensor, by: torch.Tensor = ONE) -> torch.Tensor:
+    return x + by
+
+
 def count_matches(target: Any, arguments: int, graph: torch.fx.Graph, **named: Any) -> int:
     from torch._inductor.pattern_matcher import CallFunction, Ignored, PatternMatcherPass, register_graph_pattern
 
@@ -121,6 +128,9 @@ def test_pattern_that_names_the_keyword_still_matches() -> None:
         (torch.add, {"alpha": 1}, 1),
         (torch.nn.functional.silu, {"inplace": False}, 1),
         (torch.nn.functional.silu, {"inplace": True}, 0),
+        (torch.sum, {"dtype": torch.float64}, 0),
+        (shifted, {"by": ONE}, 1),
+        (shifted, {"by": torch.ones(())}, 0),
     ],
 )
 def test_functions_without_schema_are_compared_with_their_signatures(target: Any, keywords: Any, matches: int) -> None:
@@ -128,6 +138,33 @@ def test_functions_without_schema_are_compared_with_their_signatures(target: Any
     arguments = [graph.placeholder("x")] * (2 if target is torch.add else 1)
     graph.output(graph.call_function(target, tuple(arguments), keywords))
     assert count_matches(target, len(arguments), graph) == matches
+
+
+@pytest.mark.skipif(RELEASE >= (2, 15), reason="native")
+@pytest.mark.parametrize(
+    ("keywords", "has_value"),
+    [
+        ({"dtype": torch.float32}, False),  # a pass of an engine made the node without them
+        ({"nonsense": 1}, True),
+    ],
+)
+def test_keyword_that_cannot_be_judged_is_no_match(keywords: dict[str, Any], has_value: bool) -> None:
+    graph = traced(lambda x, y: aten.sum(x))
+    (node,) = graph.find_nodes(op="call_function", target=aten.sum.default)
+    assert count_matches(aten.sum.default, 1, graph) == 1
+    node.kwargs = keywords
+    if not has_value:
+        del node.meta["val"]
+    assert count_matches(aten.sum.default, 1, graph) == 0
+
+
+@pytest.mark.skipif(RELEASE >= (2, 15), reason="native")
+def test_keyword_that_the_op_needs_is_no_match() -> None:
+    convert = torch.ops.prims.convert_element_type.default
+    graph = traced(lambda x, y: convert(x, torch.float32))
+    (node,) = graph.find_nodes(op="call_function", target=convert)
+    node.args, node.kwargs = node.args[:1], {"dtype": torch.float32}
+    assert count_matches(convert, 1, graph) == 0
 
 
 def test_symbolic_keyword_is_no_match_and_installs_no_guard() -> None:

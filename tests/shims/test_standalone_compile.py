@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -16,6 +18,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 import compat
+from compat.probe.requirements import answer
+from compat.selection import live_reader
+from compat.shims import standalone_compile as shim
 
 MODES = ["auto", "backport"] if RELEASE >= (2, 13) else ["auto"]
 MODULE = "torch._inductor.standalone_compile"
@@ -161,6 +166,30 @@ def test_kill_switch_refuses_a_fake_mode(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("TORCH_COMPAT", "noop")
     with pytest.raises(compat.UnsupportedError, match="standalone_compile: TORCH_COMPAT=noop is set"):
         compat.api.standalone_compile(graph(), inputs, fake_mode=mode, dynamic_shapes=FROM_INPUTS)
+
+
+def test_torch_without_the_function_is_an_unsupported_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch._inductor
+
+    monkeypatch.delattr(torch._inductor, "standalone_compile")
+    with pytest.raises(compat.UnsupportedError, match=r"^standalone_compile: module 'torch._inductor' has no"):
+        compat.api.standalone_compile(graph(), [])
+
+
+def test_function_whose_context_makes_the_fake_mode_otherwise_is_refused() -> None:
+    @contextmanager
+    def _standalone_context() -> Any:
+        yield
+
+    module: Any = ModuleType("module")
+    module._standalone_context = _standalone_context
+    with pytest.raises(compat.UnsupportedError, match=r"_standalone_context does not refer to _resolve_fake_mode$"):
+        shim._with_fake_mode(module, None)
+
+
+def test_class_in_the_place_of_the_function_fails_the_requirement() -> None:
+    found = answer(shim._MakesFakeMode("torch.fx:Graph"), live_reader())
+    assert (found.holds, found.found) == (False, "it is a class")
 
 
 def test_changed_function_is_an_unsupported_error_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -114,14 +114,37 @@ def other_cpu(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(vector_isa_probe, "_cpu", lambda torch: iter(["cpu flags fpu sse2"]))
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        *(other_code, other_flags, other_version_of_the_compiler, other_cpu),
-        *map(slow, (other_vectors, other_torch, other_build_of_torch, other_options, other_path_of_headers)),
-        *map(slow, (other_loader, other_kernel)),
-    ],
-)
+CHANGES: list[Any] = [
+    *(other_code, other_flags, other_version_of_the_compiler, other_cpu, other_torch, slow(other_vectors)),
+    *(other_build_of_torch, other_options, other_path_of_headers, other_loader, other_kernel),
+]
+
+
+def question(code: str = CODE, isa: Any = None) -> str | None:
+    return _question(isa or cpu_vec_isa.VecAVX2(), code)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_question_depends_on(change: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    before = question()
+    with monkeypatch.context() as patch:
+        after = question(*(change(patch) or ()))
+    assert None not in (before, after)
+    assert before != after
+    assert question() == before
+
+
+def test_file_is_told_from_one_that_takes_its_place(tmp_path: Path) -> None:
+    program = tmp_path / "as"
+    assert vector_isa_probe._file(str(program)) == "missing"
+    program.write_text("one")
+    first = vector_isa_probe._file(str(program))
+    program.write_text("another")
+    assert first.startswith(f"{program.resolve()} 3 ")
+    assert vector_isa_probe._file(str(program)).startswith(f"{program.resolve()} 7 ")
+
+
+@pytest.mark.parametrize("change", [other_code, other_cpu])
 def test_answer_counts_for_the_same_question_alone(
     change: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
