@@ -27,7 +27,7 @@ NEEDS_PYTHON = {"2.15.0": (3, 11)}
 ROWS = [nox.param(None, torch, id=torch) for torch in CHOSEN["matrix-torches"]]
 ROWS += [nox.param(python, DEMO, id=f"{DEMO}-py{python}") for python in CHOSEN["matrix-pythons"]]
 # Together they give each shim its backport once.
-COVERED = ["2.9.1", "2.11.0", "2.13.0", "2.15.0"]
+COVERED = ["2.9.1", "2.11.0", "2.13.0", "2.14.1", "2.15.0"]
 ALL = ("-m", "not gpu")
 # As many at once as there are processors, but no more copies of torch than a small machine has memory for.
 FAST = ("-n", "auto", "--maxprocesses", "4", "-m", "not slow and not gpu")

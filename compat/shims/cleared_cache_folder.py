@@ -55,15 +55,16 @@ def _replace_write_to_local_cache(wrapper: Wrapper) -> Callable[..., Any]:
     """Have `_write_to_local_cache` try again, and never end the compile."""
 
     def write_to_local_cache(key: str, content: bytes) -> None:
-        for left in reversed(range(_TRIES)):
+        for _ in range(_TRIES):
             try:
                 wrapper.next(key, content)
+                return
             except OSError as error:
-                if left and isinstance(error, FileNotFoundError):
-                    continue
-                log = logging.getLogger(_AUTOGRAD)
-                log.warning("unable to write a cache entry: %s", error)
-            return
+                failed = error
+                if not isinstance(error, FileNotFoundError):
+                    break
+        log = logging.getLogger(_AUTOGRAD)
+        log.warning("unable to write a cache entry: %s", failed)
 
     return write_to_local_cache
 

@@ -364,6 +364,16 @@ def test_interrupted_patch_leaves_all_the_same(fake_torch, uses, monkeypatch, la
     assert not is_patched(fake_torch)
 
 
+def test_context_that_is_collected_while_python_ends_does_nothing(fake_torch, uses):
+    context = uses.context()
+    with context:
+        collected = context._innermost().context.__callback__
+        collected(None, ending=lambda: True)  # the modules may be gone
+        assert claimed(uses)
+        collected(None, ending=lambda: False)
+        assert not claimed(uses)
+
+
 def test_interrupted_context_ends_when_it_is_collected(fake_torch, uses):
     context = uses.context()
     context.__enter__()

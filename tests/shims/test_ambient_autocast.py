@@ -127,6 +127,15 @@ def keyed(program: Callable[[torch.Tensor], torch.Tensor]) -> str:
     return str(key)
 
 
+def test_key_of_a_plain_graph_is_torchs_own() -> None:
+    module = torch.fx.symbolic_trace(plain)
+    wrapper: Any = SimpleNamespace(next=lambda *args: ("akey", ["line"]))
+    keyed = shim._replace_autograd_cache_key(wrapper)
+    assert keyed(module, []) == ("akey", ["line"])
+    with torch.autocast("cpu"):
+        assert keyed(module, [])[0] != "akey"
+
+
 @pytest.mark.slow
 def test_only_graphs_with_autocast_get_another_key(warm: Warm) -> None:
     assert warm(keyed, plain) == "akey"

@@ -279,6 +279,29 @@ def test_guards_that_torch_cannot_write_pin_every_float() -> None:
     assert save(None, info) == "L['t0'] < 5 and L['t0'] == 0.30000000000000004"
 
 
+def test_guards_of_an_entry_are_checked_with_plain_floats_first() -> None:
+    asked: list[Any] = []
+    answers = {1: False, 2: True}
+
+    def evaluate(expression: int, hints: Any) -> bool:
+        asked.append(hints)
+        return answers[expression]
+
+    wrapper: Any = SimpleNamespace(next=evaluate)
+    check = shim._replace_evaluate_guards(wrapper)
+    symbol, integer = SimpleNamespace(node=SimpleNamespace(hint=0.5)), object()
+    assert check(2, [3])  # no graph with floats
+    token = shim._looked_up.set((symbol,))
+    try:
+        assert check(2, [3])  # a lookup
+        assert check(2, [integer])  # a hit: the guards are added
+        assert check(2, [])  # both in one
+        assert not check(1, [])
+    finally:
+        shim._looked_up.reset(token)
+    assert asked == [[3], [3, 0.5], [integer, symbol], [0.5], [symbol], [0.5]]
+
+
 def checked(repaired: bool) -> tuple[Any, Any]:
     from torch._dynamo.exc import TensorifyScalarRestartAnalysis
     from torch._dynamo.symbolic_convert import TensorifyState

@@ -13,13 +13,13 @@ from helpers.this_torch import needs_compiler
 from torch._inductor import lowering
 from torch._inductor.index_propagation import IndexPropagation, SymPyOps, TypedExpr
 from torch._inductor.utils import fresh_cache
-from torch._inductor.virtualized import V
+from torch._inductor.virtualized import V, ops
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 from torch.utils._sympy.functions import Where
 
 import compat
 from compat.selfcheck.quick import compile_quickly
-from compat.shims.full_of_bool import _explain_failure
+from compat.shims.full_of_bool import _explain_failure, _replace_cumsum
 
 BOOL = torch.bool
 Form = Callable[[torch.Tensor, int], torch.Tensor]
@@ -121,6 +121,53 @@ def test_check_finds_the_defect_and_the_repair() -> None:
         assert _explain_failure(lowering._full) is None
     finally:
         compat.uninstall("full_of_bool")
+
+
+def differs_from_zero(n: Any, dtype: Any) -> Any:
+    return ops.ne(ops.index_expr(n, torch.int64), ops.constant(0, torch.int64))
+
+
+def value_of_dtype(n: Any, dtype: Any) -> Any:
+    return ops.value_expr(n, dtype)
+
+
+@pytest.mark.parametrize("make", [differs_from_zero, value_of_dtype])
+def test_check_accepts_a_repair_of_another_form(make: Any, installed: None) -> None:
+    def full(n: Any, device: Any, dtype: Any, size: Any) -> Any:
+        return SimpleNamespace(data=SimpleNamespace(data=SimpleNamespace(inner_fn=lambda index: make(n, dtype))))
+
+    assert _explain_failure(full) is None
+
+
+def node_of(value: Any) -> torch.fx.Node:
+    node = torch.fx.Graph().placeholder("fill")
+    if value is not None:
+        node.meta["val"] = value
+    return node
+
+
+# What `fill_value` is, whether the dtype is bool, whether torch converts it, and whether torch may rewrite the sum.
+SUMS = [
+    (3, False, False, True),
+    (3, True, False, False),
+    (1, True, False, True),
+    (3, True, True, True),
+    (node_of(3), True, True, True),
+    (node_of(3), True, False, False),
+    (node_of(3), False, True, False),
+    (node_of(0), True, True, False),
+    (node_of(None), True, True, False),
+]
+
+
+@pytest.mark.parametrize(("fill", "is_bool", "converts", "rewritten"), SUMS)
+def test_cumulative_sum_is_rewritten_if_that_is_right(
+    fill: Any, is_bool: bool, converts: bool, rewritten: bool
+) -> None:
+    code = compile("bool" if converts else "int", "torch", "eval")
+    wrapper: Any = SimpleNamespace(original=SimpleNamespace(__code__=code), next=lambda match: "rewritten")
+    match = SimpleNamespace(kwargs={"fill_value": fill, "dtype": BOOL if is_bool else torch.int64})
+    assert _replace_cumsum(wrapper)(match) == ("rewritten" if rewritten else None)
 
 
 def test_conversion_is_left_to_generated_code(installed: None) -> None:
