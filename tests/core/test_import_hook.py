@@ -8,6 +8,7 @@ import itertools
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
 
@@ -68,6 +69,15 @@ def test_action_runs_after_module_code_and_before_import_returns(target, watch):
     assert seen == []
     importlib.import_module(name)
     assert seen == [1]
+
+
+def test_hook_is_asked_before_finders_that_were_there(target, watch):
+    name = target()
+    sys.meta_path.insert(0, PathFinder)  # as an editable install puts one in front
+    calls = watch(name)
+    importlib.import_module(name)
+    sys.meta_path.remove(PathFinder)
+    assert calls == [0]
 
 
 def test_action_runs_at_once_if_module_is_imported(target, watch):
