@@ -134,12 +134,13 @@ def test_cache_key_is_empty_if_shim_changes_no_code():
     compat.uninstall(NAME)
 
 
+@pytest.mark.parametrize("noticed", [True, False])
 @pytest.mark.parametrize("module", ["torch.fx.passes.split_module", "torch.fx._lazy_graph_module"])
-def test_install_survives_reload_of_torch_module(fresh, module):
-    assert fresh(reload_while_installed, module) == ["lazy", "lazy", "plain", "plain"]
+def test_install_survives_reload_of_torch_module(fresh, module, noticed):
+    assert fresh(reload_while_installed, module, noticed) == ["lazy", "lazy", "plain", "plain"]
 
 
-def reload_while_installed(name: str) -> list[str]:
+def reload_while_installed(name: str, noticed: bool) -> list[str]:
     split = sys.modules["torch.fx.passes.split_module"]
     lazy = sys.modules["torch.fx._lazy_graph_module"]
 
@@ -147,8 +148,13 @@ def reload_while_installed(name: str) -> list[str]:
         built = lazy._make_graph_module(lazy.GraphModule({}, split.torch.fx.Graph()), split.torch.fx.Graph())
         return "lazy" if isinstance(built, lazy._LazyGraphModule) else "plain"
 
+    finders = list(sys.meta_path)
     compat.install(NAME, mode=ASK)
+    if not noticed:
+        sys.meta_path[:] = finders  # as a test does that restores it
     importlib.reload(sys.modules[name])
+    if not noticed:
+        compat.status()
     seen = [made_now(), split_kinds(split.split_module)]
     compat.uninstall(NAME)
     return [*seen, made_now(), split_kinds(split.split_module)]
