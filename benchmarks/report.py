@@ -39,8 +39,8 @@ TEXT = """# Benchmarks
 
 {splits}
 
-[lazy_graph_module.md](lazy_graph_module.md) explains the rows. They are from the runtime of 0.1.0. Its context was faster: in 0.2.0 it
-takes [15 to 19 µs](lazy_graph_module.md), torch's own 1.2 µs.
+[lazy_graph_module.md](lazy_graph_module.md) explains the rows. They were measured with an earlier runtime, whose
+context was faster: today it takes [15 to 19 µs](lazy_graph_module.md), and torch's own 1.2 µs.
 
 ## Torch 2.13 and later
 

@@ -146,7 +146,7 @@ def node_of(value: Any) -> torch.fx.Node:
     return node
 
 
-# What `fill_value` is, whether the dtype is bool, whether torch converts it, and whether torch may rewrite the sum.
+# `fill_value`; then three facts: the dtype is bool, torch converts the value to it, and torch may rewrite the sum.
 SUMS = [
     (3, False, False, True),
     (3, True, False, False),
